@@ -1,0 +1,111 @@
+package signaling
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+
+	"github.com/sallyport-net/sallyport/address"
+)
+
+// Kind names what a message is for, by P2PD's names.
+type Kind string
+
+const (
+	KindDirect        Kind = "P2P_DIRECT"  // connect back to me
+	KindPunch         Kind = "P2P_PUNCH"   // let us open a hole together
+	KindRelay         Kind = "P2P_RELAY"   // meet me at a relay
+	KindGetAddress    Kind = "GET_ADDR"    // tell me your current address
+	KindReturnAddress Kind = "RETURN_ADDR" // my current address is in From
+	KindAck           Kind = "ACK"         // the message arrived and is being worked on
+	KindRefuse        Kind = "REFUSE"      // no, and why
+)
+
+// ID is 16 random bytes; in JSON 32 hex digits.
+type ID [16]byte
+
+// String gives the 32 hex digits.
+func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// IsZero reports whether id was never set.
+func (id ID) IsZero() bool { return id == ID{} }
+
+// MarshalText gives the 32 hex digits.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads exactly 32 hex digits.
+func (id *ID) UnmarshalText(b []byte) error {
+	if len(b) != 32 {
+		return fmt.Errorf("an id has 32 hex digits, not %d characters", len(b))
+	}
+	_, err := hex.Decode(id[:], b)
+	return err
+}
+
+// Secret is the secret of an attempt, from which the tokens of its connections
+// are made. It is an ID in form, and never logged.
+type Secret = ID
+
+// Message is the body of a signal: what is sealed, signed and sent.
+type Message struct {
+	Kind    Kind            `json:"kind"`
+	ID      ID              `json:"id"`
+	Answers ID              `json:"answers,omitzero"` // the message that this one answers
+	Attempt ID              `json:"attempt,omitzero"` // the attempt to connect that it belongs to
+	Sent    int64           `json:"sent"`             // ms since 1970 by the sender's clock
+	TTL     int64           `json:"ttl"`              // ms, 1 to 60000
+	From    address.Address `json:"from"`             // the sender's address
+	// Heard is, in an answer, when the question arrived, in ms since 1970 by
+	// the answerer's clock. With Sent and the two times of the asker it gives
+	// the offset of the two clocks.
+	Heard int64 `json:"heard,omitempty"`
+
+	Direct *Direct `json:"direct,omitempty"`
+	Punch  *Punch  `json:"punch,omitempty"`
+	Refuse *Refuse `json:"refuse,omitempty"`
+}
+
+// Direct asks the recipient to dial the sender.
+type Direct struct {
+	Secret Secret           `json:"secret"`
+	Dial   []netip.AddrPort `json:"dial"` // where the sender listens, best first, at most 6
+}
+
+// Role is what the recipient of a P2P_PUNCH is to do at the agreed instant.
+type Role string
+
+const (
+	RoleDialer Role = "dialer" // dial with full TTL
+	RolePrimer Role = "primer" // open one's own NAT, and wait
+)
+
+// Punch tells one side's mapping and when to open. The first one of an attempt
+// comes from the caller; an answer is sent only where the recipient's mapping
+// was not known (To is empty), and then To of the answer is From of the
+// question.
+type Punch struct {
+	Secret Secret           `json:"secret"`
+	Role   Role             `json:"role"`
+	Round  int              `json:"round,omitempty"`
+	From   []netip.AddrPort `json:"from"`         // the sender's predicted mappings, likeliest first, at most 16
+	To     []netip.AddrPort `json:"to,omitempty"` // the recipient's mappings that the sender will dial, at most 16
+	At     netip.AddrPort   `json:"at,omitzero"`  // the recipient's interface that is meant: its external endpoint
+	Fire   int64            `json:"fire"`         // ms after receipt, 0 to 10000; less in a retransmission
+}
+
+// Reason says why a message was refused.
+type Reason string
+
+const (
+	RefusedPolicy      Reason = "policy"      // we do not admit this sender
+	RefusedClock       Reason = "clock"       // the two clocks are too far apart
+	RefusedBusy        Reason = "busy"        // a budget is used up
+	RefusedImpossible  Reason = "impossible"  // our NAT does not allow what is asked
+	RefusedUnsupported Reason = "unsupported" // a kind that we do not know
+)
+
+// Refuse is a no with its reason.
+type Refuse struct {
+	Reason Reason `json:"reason"`
+	Detail string `json:"detail,omitempty"` // for people, at most 200 bytes
+}
