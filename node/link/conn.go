@@ -1,0 +1,123 @@
+package link
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+)
+
+// What a callee may answer to a nomination; Read on the caller's side gives
+// them.
+var (
+	// ErrRefused: the callee's policy does not admit this node.
+	ErrRefused = errors.New("the peer refuses this node")
+	// ErrLost: the callee has already taken another link of this attempt, or
+	// stopped waiting for one.
+	ErrLost = errors.New("the nomination was lost")
+	// ErrBusy: the callee has no room for another connection now.
+	ErrBusy = errors.New("the peer has no room for another connection")
+	// ErrOtherNode: the other end proved another key than the one called.
+	ErrOtherNode = errors.New("another node answered")
+)
+
+type verdict byte
+
+const (
+	admitted verdict = iota
+	refused
+	lost
+	busy
+)
+
+func (v verdict) err() error {
+	switch v {
+	case admitted:
+		return nil
+	case refused:
+		return ErrRefused
+	case lost:
+		return ErrLost
+	case busy:
+		return ErrBusy
+	}
+	return fmt.Errorf("verdict %d is not understood", byte(v))
+}
+
+// Conn is a nominated link: a net.Conn with half-close, between two proven
+// keys.
+type Conn struct {
+	tls  *tls.Conn
+	peer address.Key
+
+	mu     sync.Mutex // guards the verdict
+	await  bool       // the verdict has not been read yet
+	denied error
+}
+
+var _ net.Conn = (*Conn)(nil)
+
+// Peer is the proven key of the other end.
+func (c *Conn) Peer() address.Key { return c.peer }
+
+// Read reads application bytes. On the caller's side the first Read also takes
+// the callee's verdict, and gives ErrRefused, ErrLost or ErrBusy where it is
+// a no.
+func (c *Conn) Read(p []byte) (int, error) {
+	if err := c.Verdict(); err != nil {
+		return 0, err
+	}
+	return c.tls.Read(p)
+}
+
+// Verdict waits for the callee's answer to the nomination, if it has not been
+// read yet: nil means admitted. Later calls give the same answer at once. The
+// read deadline applies; a deadline that passes leaves the verdict to a later
+// call.
+func (c *Conn) Verdict() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.await {
+		return c.denied
+	}
+	var v [1]byte
+	n, err := c.tls.Read(v[:])
+	if n == 0 {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	c.await, c.denied = false, verdict(v[0]).err()
+	return c.denied
+}
+
+// Write writes application bytes.
+func (c *Conn) Write(p []byte) (int, error) { return c.tls.Write(p) }
+
+// CloseWrite ends what we send; the peer reads EOF and may go on sending.
+func (c *Conn) CloseWrite() error { return c.tls.CloseWrite() }
+
+// Close ends the connection.
+func (c *Conn) Close() error { return c.tls.Close() }
+
+// LocalAddr is this end's address.
+func (c *Conn) LocalAddr() net.Addr { return c.tls.LocalAddr() }
+
+// RemoteAddr is the other end's address as this machine sees it.
+func (c *Conn) RemoteAddr() net.Addr { return c.tls.RemoteAddr() }
+
+// SetDeadline sets both deadlines.
+func (c *Conn) SetDeadline(t time.Time) error { return c.tls.SetDeadline(t) }
+
+// SetReadDeadline sets the deadline of Read and Verdict.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.tls.SetReadDeadline(t) }
+
+// SetWriteDeadline sets the deadline of Write. As crypto/tls has it, a write
+// that timed out leaves the connection unusable for writing.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.tls.SetWriteDeadline(t) }
