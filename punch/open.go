@@ -1,0 +1,306 @@
+package punch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-reuseport"
+)
+
+// Pace of one four-tuple, from docs/punching.md.
+const (
+	// retryGap is the shortest time between the starts of two connects on one
+	// four-tuple. A LAN's RST is back within microseconds; a gap of 5 ms or
+	// more between them misses NATs that answer RST.
+	retryGap = 2 * time.Millisecond
+	// heldGap is the pause after EADDRNOTAVAIL: the four-tuple is held, or
+	// the listener has already taken the connection.
+	heldGap = 20 * time.Millisecond
+	// reprime is how often a primer renews its SYN, which must be before the
+	// kernel's own retransmission after 1 s goes out with full TTL.
+	reprime = 800 * time.Millisecond
+	// unprovenCost is what a connection may send before it is proven: the
+	// handshake's ACK, a token and its repetition, an ACK, and the RST that
+	// ends it.
+	unprovenCost = 5
+	// synRetries is how often the kernel repeats a SYN: at 1 s and 3 s.
+	synRetries = 2
+)
+
+// Connection is a TCP connection that Open found. It is not proven: success is
+// a token or a handshake verified over it.
+type Connection struct {
+	net.Conn
+	Accepted bool // by the listener; otherwise we dialled
+}
+
+// Prove takes a fresh connection over and returns when it is proven to lead to
+// the right peer (nil), or not, in which case it has closed it. ctx ends with
+// the punch.
+type Prove func(ctx context.Context, c Connection) error
+
+// FailedError says what one punch met.
+type FailedError struct {
+	Plan    Plan
+	Refused int   // connects that an RST or an ICMP error ended
+	Silent  int   // connects that nothing answered
+	Last    error // the last error of any kind
+}
+
+func (e *FailedError) Error() string {
+	what := "nothing answered"
+	if e.Refused > 0 {
+		what = fmt.Sprintf("refused %d times", e.Refused)
+	}
+	if e.Last != nil && e.Refused == 0 && e.Silent == 0 {
+		what = e.Last.Error()
+	}
+	return fmt.Sprintf("%s: %s", e.Plan, what)
+}
+
+// Unwrap gives the last error met.
+func (e *FailedError) Unwrap() error { return e.Last }
+
+// errSpent ends a four-tuple whose packets are used up.
+var errSpent = errors.New("the punch has used up its packets")
+
+// Open carries plan out until ctx ends or nothing more can be done: it listens,
+// keeps one pending connect on each four-tuple, tries again at once on a
+// refusal, and hands every connection to prove, each on a goroutine of its own,
+// for which it waits. It returns nil where at least one was proven, and
+// otherwise a *FailedError. It does not stop at the first proven connection:
+// which one counts is decided by whoever ends ctx.
+func Open(ctx context.Context, plan Plan, prove Prove) error {
+	if err := plan.Validate(); err != nil {
+		return err
+	}
+	if plan.Packets == 0 {
+		plan.Packets = MaxPackets
+	}
+	o := &opening{plan: plan, prove: prove, left: plan.Packets, failed: FailedError{Plan: plan}}
+	if plan.Listen {
+		l, err := listen(ctx, plan.Local)
+		if err != nil {
+			return fmt.Errorf("listening on %v: %w", plan.Local, err)
+		}
+		o.all.Go(func() { o.accept(ctx, l) })
+		stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+		defer stop()
+	}
+	for _, remote := range plan.Dial {
+		o.all.Go(func() { o.work(ctx, remote) })
+	}
+	o.all.Wait()
+	if o.proven {
+		return nil
+	}
+	return &o.failed
+}
+
+func listen(ctx context.Context, local netip.AddrPort) (net.Listener, error) {
+	lc := net.ListenConfig{Control: reuseport.Control}
+	lc.SetMultipathTCP(false)
+	return lc.Listen(ctx, "tcp", local.String())
+}
+
+// opening is the state of one Open.
+type opening struct {
+	plan  Plan
+	prove Prove
+	all   sync.WaitGroup
+
+	mu     sync.Mutex
+	left   int // packets
+	proven bool
+	failed FailedError
+}
+
+// spend takes n packets from what is allowed, and reports whether they were
+// left. A negative n gives back.
+func (o *opening) spend(n int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n > o.left {
+		return false
+	}
+	o.left -= n
+	return true
+}
+
+func (o *opening) accept(ctx context.Context, l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			_ = l.Close()
+			return
+		}
+		o.all.Go(func() { o.try(ctx, Connection{c, true}) })
+	}
+}
+
+// try proves one connection, and reports whether it was the right one.
+func (o *opening) try(ctx context.Context, c Connection) bool {
+	err := o.prove(ctx, c)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil {
+		o.failed.Last = err
+		return false
+	}
+	o.proven = true
+	return true
+}
+
+// work keeps one connect pending on the four-tuple to remote.
+func (o *opening) work(ctx context.Context, remote netip.AddrPort) {
+	if !sleep(ctx, o.plan.Wait) {
+		return
+	}
+	ttl := o.plan.TTL
+	begun := time.Now()
+	for {
+		if ttl > 0 && o.plan.Fallback > 0 && time.Since(begun) >= o.plan.Fallback {
+			ttl = 0
+		}
+		started := time.Now()
+		conn, err := o.connect(ctx, remote, ttl)
+		pause := time.Until(started.Add(retryGap))
+		switch {
+		case err == nil:
+			if !o.spend(unprovenCost) {
+				discard(conn)
+				return
+			}
+			if o.try(ctx, Connection{conn, false}) {
+				return
+			}
+		case errors.Is(err, errSpent) || ctx.Err() != nil:
+			return
+		case errors.Is(err, errReprime):
+		case held(err):
+			pause = heldGap
+		default:
+			o.note(err)
+			if !refused(err) && !errors.Is(err, errSilent) {
+				return
+			}
+		}
+		if !sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
+var (
+	errReprime = errors.New("the primer renews its SYN")
+	errSilent  = errors.New("nothing answered")
+)
+
+// connect makes one connect on the four-tuple. It pays for the SYN and for the
+// kernel's retransmissions before they can happen, and takes back what was not
+// sent.
+func (o *opening) connect(ctx context.Context, remote netip.AddrPort, ttl int) (net.Conn, error) {
+	retries := synRetries
+	if ttl > 0 {
+		retries = 0 // a primer is renewed before the first one
+	}
+	for retries > 0 && !o.affords(1+retries) {
+		retries--
+	}
+	if !o.spend(1 + retries) {
+		return nil, errSpent
+	}
+	started := time.Now()
+	limit := lastsFor(retries)
+	if ttl > 0 {
+		limit = reprime
+	}
+	t, err := startConnect(o.plan.Local, remote, ttl, retries)
+	if err != nil {
+		_ = o.spend(-1 - retries) // nothing has left
+		return nil, err
+	}
+	defer func() { _ = o.spend(sent(time.Since(started), retries) - 1 - retries) }()
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	conn, err := t.wait(within)
+	if err != nil && within.Err() != nil && ctx.Err() == nil && ttl > 0 && !t.opening() {
+		// The peer's SYN has just come: let the handshake end.
+		grace, cancel := context.WithTimeout(ctx, reprime)
+		conn, err = t.wait(grace)
+		cancel()
+	}
+	if err != nil {
+		t.close()
+		if within.Err() != nil && ctx.Err() == nil {
+			err = errSilent
+			if ttl > 0 {
+				err = errReprime
+			}
+		}
+		return nil, err
+	}
+	return conn, nil
+}
+
+// discard closes a connection with an RST, so that nothing of it lingers.
+func discard(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = c.Close()
+}
+
+func (o *opening) affords(n int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return n <= o.left
+}
+
+// lastsFor is how long a connect with so many retransmissions is left pending:
+// to the moment at which the kernel would send one more (1, 3, 7 s …).
+func lastsFor(retries int) time.Duration {
+	return time.Duration(1<<(retries+1)-1)*time.Second - 50*time.Millisecond
+}
+
+// sent is how many SYNs have left after a connect of that length.
+func sent(took time.Duration, retries int) int {
+	n := 1
+	for n <= retries && took >= time.Duration(1<<n-1)*time.Second-50*time.Millisecond {
+		n++
+	}
+	return n
+}
+
+// note keeps what ended a connect, for the error.
+func (o *opening) note(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case refused(err):
+		o.failed.Refused++
+	default:
+		o.failed.Silent++
+	}
+	o.failed.Last = err
+}
+
+// sleep waits for d or until ctx ends, and reports whether ctx still lasts.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,183 @@
+package punch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// CanPrime reports whether this system lets a SYN die on the way without the
+// socket noticing.
+const CanPrime = true
+
+// primerMinTTL makes a primer deaf to the ICMP time-exceeded of its own SYN:
+// the error quotes the SYN with a TTL of 1 or 0, which is below it.
+const primerMinTTL = 2
+
+// Values of tcpi_state (linux/tcp_states.h).
+const (
+	stateEstablished = 1
+	stateSynSent     = 2
+	stateSynRecv     = 3
+)
+
+// tuple is one socket on one four-tuple, connecting.
+type tuple struct {
+	file   *os.File
+	remote netip.AddrPort
+}
+
+// startConnect sends a SYN from local to remote: with ttl > 0 one that dies
+// after ttl hops, and with at most retries retransmissions.
+func startConnect(local, remote netip.AddrPort, ttl, retries int) (*tuple, error) {
+	family := unix.AF_INET
+	if remote.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	set := func(level, option, value int) {
+		if err == nil {
+			err = unix.SetsockoptInt(fd, level, option, value)
+		}
+	}
+	set(unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	set(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	set(unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if retries > 0 {
+		set(unix.IPPROTO_TCP, unix.TCP_SYNCNT, retries)
+	}
+	if ttl > 0 {
+		setTTL(set, family, ttl, primerMinTTL)
+	}
+	if err == nil {
+		err = unix.Bind(fd, sockaddr(local))
+	}
+	if err == nil {
+		if err = unix.Connect(fd, sockaddr(remote)); errors.Is(err, unix.EINPROGRESS) {
+			err = nil
+		}
+	}
+	if err == nil && ttl > 0 {
+		// Only the SYN was to die: what answers the peer must reach it.
+		if family == unix.AF_INET {
+			set(unix.IPPROTO_IP, unix.IP_TTL, 64)
+		} else {
+			set(unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, 64)
+		}
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return &tuple{file: os.NewFile(uintptr(fd), "tcp"), remote: remote}, nil
+}
+
+func setTTL(set func(level, option, value int), family, ttl, minTTL int) {
+	if family == unix.AF_INET {
+		set(unix.IPPROTO_IP, unix.IP_MINTTL, minTTL)
+		set(unix.IPPROTO_IP, unix.IP_TTL, ttl)
+		return
+	}
+	set(unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT, minTTL)
+	set(unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, ttl)
+}
+
+// wait returns when the connection stands, fails, or ctx ends. On success the
+// tuple is used up; otherwise the caller closes it.
+func (t *tuple) wait(ctx context.Context) (net.Conn, error) {
+	_ = t.file.SetWriteDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { _ = t.file.SetWriteDeadline(time.Unix(1, 0)) })
+	defer stop()
+	raw, err := t.file.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	err = raw.Write(func(fd uintptr) bool {
+		if code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR); err != nil {
+			failed = err
+			return true
+		} else if code != 0 {
+			failed = unix.Errno(code)
+			return true
+		}
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			failed = err
+			return true
+		}
+		switch info.State {
+		case stateSynSent, stateSynRecv:
+			return false
+		case stateEstablished:
+			return true
+		}
+		// Anything later than established still has bytes to read first.
+		if _, err := unix.Getpeername(int(fd)); err != nil {
+			failed = err
+		}
+		return true
+	})
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, err
+	case failed != nil:
+		return nil, fmt.Errorf("connect: %w", failed)
+	}
+	conn, err := net.FileConn(t.file)
+	if err != nil {
+		return nil, err
+	}
+	_ = t.file.Close()
+	return conn, nil
+}
+
+// opening reports whether the peer's SYN has not been heard yet.
+func (t *tuple) opening() bool {
+	raw, err := t.file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	opening := false
+	_ = raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		opening = err == nil && info.State == stateSynSent
+	})
+	return opening
+}
+
+func (t *tuple) close() { _ = t.file.Close() }
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}
+
+// held reports whether err means that the four-tuple or the port is in use.
+func held(err error) bool {
+	return errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EISCONN) || errors.Is(err, unix.EALREADY)
+}
+
+// refused reports whether err came from the network, so that trying again at
+// once is right: an RST or an ICMP error in SYN_SENT.
+func refused(err error) bool {
+	for _, e := range []error{unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EOPNOTSUPP, unix.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

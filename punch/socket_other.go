@@ -1,0 +1,49 @@
+//go:build !linux
+
+package punch
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"github.com/libp2p/go-reuseport"
+)
+
+// CanPrime reports whether this system lets a SYN die on the way without the
+// socket noticing.
+const CanPrime = false
+
+// tuple is one four-tuple; the SYN leaves when it is waited for.
+type tuple struct{ local, remote netip.AddrPort }
+
+func startConnect(local, remote netip.AddrPort, ttl, _ int) (*tuple, error) {
+	if ttl > 0 {
+		return nil, errors.New("priming needs Linux")
+	}
+	return &tuple{local, remote}, nil
+}
+
+func (t *tuple) wait(ctx context.Context) (net.Conn, error) {
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(t.local), Control: reuseport.Control}
+	return d.DialContext(ctx, "tcp", t.remote.String())
+}
+
+func (t *tuple) opening() bool { return false }
+
+func (t *tuple) close() {}
+
+func held(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE)
+}
+
+func refused(err error) bool {
+	for _, e := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
