@@ -28,8 +28,9 @@ const (
 	// handshake's ACK, a token and its repetition, an ACK, and the RST that
 	// ends it.
 	unprovenCost = 5
-	// synRetries is how often the kernel repeats a SYN: at 1 s and 3 s.
-	synRetries = 2
+	// maxSYNs is how many SYNs one connect may send: at once, after 1 s and
+	// after 3 s. It is given up before the kernel would send the next.
+	maxSYNs = 3
 )
 
 // Connection is a TCP connection that Open found. It is not proven: success is
@@ -120,9 +121,20 @@ type opening struct {
 	failed FailedError
 }
 
-// spend takes n packets from what is allowed, and reports whether they were
-// left. A negative n gives back.
-func (o *opening) spend(n int) bool {
+// spend takes n packets to remote from what is allowed, and reports whether
+// they were left.
+func (o *opening) spend(remote netip.AddrPort, n int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n > o.left || o.plan.Allow != nil && !o.plan.Allow(remote, n) {
+		return false
+	}
+	o.left -= n
+	return true
+}
+
+// reserve is spend for packets of a connection that the other end accepted.
+func (o *opening) reserve(n int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n > o.left {
@@ -172,7 +184,7 @@ func (o *opening) work(ctx context.Context, remote netip.AddrPort) {
 		pause := time.Until(started.Add(retryGap))
 		switch {
 		case err == nil:
-			if !o.spend(unprovenCost) {
+			if !o.reserve(unprovenCost) {
 				discard(conn)
 				return
 			}
@@ -201,52 +213,60 @@ var (
 	errSilent  = errors.New("nothing answered")
 )
 
-// connect makes one connect on the four-tuple. It pays for the SYN and for the
-// kernel's retransmissions before they can happen, and takes back what was not
-// sent.
+// connect makes one connect on the four-tuple. It pays for each SYN, the
+// kernel's retransmissions included, before it can leave, and gives up where
+// no more is allowed.
 func (o *opening) connect(ctx context.Context, remote netip.AddrPort, ttl int) (net.Conn, error) {
-	retries := synRetries
-	if ttl > 0 {
-		retries = 0 // a primer is renewed before the first one
-	}
-	for retries > 0 && !o.affords(1+retries) {
-		retries--
-	}
-	if !o.spend(1 + retries) {
+	if !o.spend(remote, 1) {
 		return nil, errSpent
 	}
 	started := time.Now()
-	limit := lastsFor(retries)
-	if ttl > 0 {
-		limit = reprime
-	}
-	t, err := startConnect(o.plan.Local, remote, ttl, retries)
+	t, err := startConnect(o.plan.Local, remote, ttl)
 	if err != nil {
-		_ = o.spend(-1 - retries) // nothing has left
 		return nil, err
 	}
-	defer func() { _ = o.spend(sent(time.Since(started), retries) - 1 - retries) }()
-	within, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	conn, err := t.wait(within)
-	if err != nil && within.Err() != nil && ctx.Err() == nil && ttl > 0 && !t.opening() {
-		// The peer's SYN has just come: let the handshake end.
-		grace, cancel := context.WithTimeout(ctx, reprime)
-		conn, err = t.wait(grace)
-		cancel()
-	}
-	if err != nil {
-		t.close()
-		if within.Err() != nil && ctx.Err() == nil {
-			err = errSilent
-			if ttl > 0 {
-				err = errReprime
-			}
+	for paid := 1; ; paid++ {
+		limit := started.Add(lasts(paid))
+		if ttl > 0 {
+			limit = started.Add(reprime)
 		}
-		return nil, err
+		conn, err := waitUntil(ctx, t, limit)
+		switch {
+		case err == nil:
+			return conn, nil
+		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
+			t.close()
+			return nil, err
+		case ttl > 0:
+			return o.swap(ctx, t)
+		case paid == maxSYNs || !o.spend(remote, 1):
+			t.close()
+			return nil, errSilent
+		}
 	}
-	return conn, nil
 }
+
+// swap ends a primer's socket before the kernel repeats its SYN with full TTL,
+// unless the peer's SYN has just come: then the handshake may end.
+func (o *opening) swap(ctx context.Context, t *tuple) (net.Conn, error) {
+	if !t.opening() {
+		if conn, err := waitUntil(ctx, t, time.Now().Add(reprime)); err == nil {
+			return conn, nil
+		}
+	}
+	t.close()
+	return nil, errReprime
+}
+
+func waitUntil(ctx context.Context, t *tuple, limit time.Time) (net.Conn, error) {
+	ctx, cancel := context.WithDeadline(ctx, limit)
+	defer cancel()
+	return t.wait(ctx)
+}
+
+// lasts is how long a connect stays pending before the kernel sends SYN number
+// n+1: that happens after 1, 3, 7 s … (RFC 6298 §5.5).
+func lasts(n int) time.Duration { return time.Duration(1<<n-1)*time.Second - 50*time.Millisecond }
 
 // discard closes a connection with an RST, so that nothing of it lingers.
 func discard(c net.Conn) {
@@ -254,27 +274,6 @@ func discard(c net.Conn) {
 		_ = t.SetLinger(0)
 	}
 	_ = c.Close()
-}
-
-func (o *opening) affords(n int) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return n <= o.left
-}
-
-// lastsFor is how long a connect with so many retransmissions is left pending:
-// to the moment at which the kernel would send one more (1, 3, 7 s …).
-func lastsFor(retries int) time.Duration {
-	return time.Duration(1<<(retries+1)-1)*time.Second - 50*time.Millisecond
-}
-
-// sent is how many SYNs have left after a connect of that length.
-func sent(took time.Duration, retries int) int {
-	n := 1
-	for n <= retries && took >= time.Duration(1<<n-1)*time.Second-50*time.Millisecond {
-		n++
-	}
-	return n
 }
 
 // note keeps what ended a connect, for the error.

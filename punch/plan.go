@@ -29,7 +29,10 @@ type Plan struct {
 	// Fallback is how long a primer waits for the peer before it dials with
 	// full TTL after all; 0 means never.
 	Fallback time.Duration
-	Packets  int // SYNs allowed in all; 0 means MaxPackets
+	Packets  int // allowed in all; 0 means MaxPackets
+	// Allow is asked before every SYN; nil means yes. It is how a budget that
+	// several punches share takes part.
+	Allow func(remote netip.AddrPort, packets int) bool
 	Why      string
 }
 

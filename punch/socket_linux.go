@@ -34,8 +34,8 @@ type tuple struct {
 }
 
 // startConnect sends a SYN from local to remote: with ttl > 0 one that dies
-// after ttl hops, and with at most retries retransmissions.
-func startConnect(local, remote netip.AddrPort, ttl, retries int) (*tuple, error) {
+// after ttl hops.
+func startConnect(local, remote netip.AddrPort, ttl int) (*tuple, error) {
 	family := unix.AF_INET
 	if remote.Addr().Is6() {
 		family = unix.AF_INET6
@@ -52,9 +52,6 @@ func startConnect(local, remote netip.AddrPort, ttl, retries int) (*tuple, error
 	set(unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 	set(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 	set(unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if retries > 0 {
-		set(unix.IPPROTO_TCP, unix.TCP_SYNCNT, retries)
-	}
 	if ttl > 0 {
 		setTTL(set, family, ttl, primerMinTTL)
 	}

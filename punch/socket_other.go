@@ -19,7 +19,7 @@ const CanPrime = false
 // tuple is one four-tuple; the SYN leaves when it is waited for.
 type tuple struct{ local, remote netip.AddrPort }
 
-func startConnect(local, remote netip.AddrPort, ttl, _ int) (*tuple, error) {
+func startConnect(local, remote netip.AddrPort, ttl int) (*tuple, error) {
 	if ttl > 0 {
 		return nil, errors.New("priming needs Linux")
 	}

@@ -1,0 +1,126 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/signaling"
+)
+
+// handshakeTimeout bounds the proof of a fresh connection.
+const handshakeTimeout = 10 * time.Second
+
+// call is one attempt of ours to connect: its strategies offer it connections,
+// and the first one that is proven wins.
+type call struct {
+	node   *Node
+	peer   address.Address
+	id     signaling.ID
+	secret signaling.Secret
+	token  link.Token
+	begun  time.Time
+
+	proven chan offer // of one place: the first counts
+	joined func() ([]address.Broker, error)
+
+	reversed atomic.Bool // the peer was asked to dial us
+
+	mu  sync.Mutex
+	log []Event
+}
+
+// offer is a proven link and how it came.
+type offer struct {
+	link *link.Link
+	via  Strategy
+}
+
+func (n *Node) newCall(peer address.Address) *call {
+	c := &call{node: n, peer: peer, begun: time.Now(), proven: make(chan offer, 1)}
+	_, _ = rand.Read(c.id[:])
+	_, _ = rand.Read(c.secret[:])
+	c.token = link.NewToken(c.secret, c.id, n.ID(), peer.Key)
+	return c
+}
+
+// note adds a step to the timeline.
+func (c *call) note(s Strategy, format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := Event{At: time.Since(c.begun), Strategy: s, What: fmt.Sprintf(format, args...)}
+	c.log = append(c.log, e)
+	c.node.log.Debug("attempt", "id", c.id.String()[:8], "at", e.At, "strategy", string(s), "what", e.What)
+}
+
+func (c *call) timeline() []Event {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Event(nil), c.log...)
+}
+
+// prove runs the TLS client over a connection to the peer and offers the link.
+// It takes the connection over.
+func (c *call) prove(ctx context.Context, via Strategy, conn net.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	c.note(via, "connected with %v", conn.RemoteAddr())
+	conn = c.node.tuples.hold(conn)
+	reset(conn) // until it is proven, nothing of it shall linger on the port
+	l, err := link.Client(ctx, conn, c.node.identity, c.peer.Key, c.token)
+	if err != nil {
+		c.note(via, "not proven: %v", err)
+		return err
+	}
+	linger(conn)
+	select {
+	case c.proven <- offer{l, via}:
+		c.note(via, "proven")
+	default:
+		_ = l.Close() // another link was faster
+	}
+	return nil
+}
+
+// reset makes Close send an RST; linger undoes it.
+func reset(c net.Conn) { setLinger(c, 0) }
+
+func linger(c net.Conn) { setLinger(c, -1) }
+
+func setLinger(c net.Conn, sec int) {
+	if t, ok := c.(interface{ SetLinger(int) error }); ok {
+		_ = t.SetLinger(sec)
+	}
+}
+
+// calls finds the attempt that a token belongs to.
+type calls struct {
+	mu sync.Mutex
+	m  map[link.Token]*call
+}
+
+func newCalls() *calls { return &calls{m: make(map[link.Token]*call)} }
+
+func (c *calls) add(a *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.m[a.token] = a
+}
+
+func (c *calls) remove(a *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.m, a.token)
+}
+
+func (c *calls) find(t link.Token) *call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.m[t]
+}

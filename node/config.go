@@ -1,0 +1,103 @@
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/signaling"
+)
+
+// Strategy is one way to make a connection.
+type Strategy string
+
+const (
+	Direct  Strategy = "direct"  // dial the peer
+	Reverse Strategy = "reverse" // ask the peer to dial us
+	Punch   Strategy = "punch"   // dial each other at once, through both NATs
+)
+
+// Strategies are all that this version knows, in the order in which ties are
+// settled. They race: none waits for another.
+func Strategies() []Strategy { return []Strategy{Direct, Reverse, Punch} }
+
+// Config says how a node lives. The zero value works: it gives a node with a
+// key of its own for this run, on the public brokers and STUN servers.
+type Config struct {
+	// Key is the node's identity. Zero means a new one, which is forgotten
+	// with the node.
+	Key address.PrivateKey
+	// MachineID tells peers which nodes share a machine: 0 to 64 of
+	// [A-Za-z0-9_]. Empty means that nobody shall know.
+	MachineID string
+	// Brokers are where the node listens for signals, best first. None means
+	// the public ones that follow from the key.
+	Brokers []address.Broker
+	// STUN and STUNTCP are servers as "host:port", asked over UDP and over
+	// TCP. None of both means the public ones; where only STUN is set, its
+	// servers are asked over TCP too.
+	STUN, STUNTCP []string
+	// Interfaces names the network interfaces to use, best first. None means
+	// all that lead somewhere, the one with the default route first.
+	Interfaces []string
+	// Port is the TCP port to listen on and to punch from. 0 means any.
+	Port uint16
+	// Admission says who may connect. Nil means everyone. Nobody is admitted
+	// before the first call of Accept.
+	Admission *signaling.Admission
+	// Strategies narrows the ways in which Connect tries. None means all.
+	Strategies []Strategy
+	// Timeout bounds a Connect whose context has no nearer end. 0 means 30 s.
+	Timeout time.Duration
+	// Backlog is how many connections wait for Accept at most. 0 means 64.
+	Backlog int
+	// HideLAN leaves the inner addresses out of the node's address.
+	HideLAN bool
+	// Logger gets events as data. Nil means silence.
+	Logger *slog.Logger
+	// Now is the wall clock. Nil means time.Now.
+	Now func() time.Time
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Key.IsZero() {
+		k, err := address.GenerateKey()
+		if err != nil {
+			return c, fmt.Errorf("making a key: %w", err)
+		}
+		c.Key = k
+	}
+	if len(c.Brokers) == 0 {
+		c.Brokers = signaling.Home(c.Key.Public())
+	}
+	if len(c.STUNTCP) == 0 {
+		c.STUNTCP = c.STUN
+	}
+	if len(c.Strategies) == 0 {
+		c.Strategies = Strategies()
+	}
+	for _, s := range c.Strategies {
+		if !slices.Contains(Strategies(), s) {
+			return c, fmt.Errorf("strategy %q is unknown: choose from %v", s, Strategies())
+		}
+	}
+	if c.Admission == nil {
+		everyone := signaling.Everyone()
+		c.Admission = &everyone
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 30 * time.Second
+	}
+	if c.Backlog <= 0 {
+		c.Backlog = 64
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c, nil
+}

@@ -1,0 +1,178 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/signaling"
+)
+
+// Connect calls the peer that target names: an address in any form, or a bare
+// node id. Direct, reverse and punched connections race; the first whose peer
+// has proved the key wins. When ctx has no nearer end, Config.Timeout bounds
+// it. A failure is a *ConnectError with every attempt and a hint, or the error
+// of a target that cannot be parsed.
+func (n *Node) Connect(ctx context.Context, target string) (*Conn, error) {
+	peer, err := address.Parse(target)
+	if err != nil {
+		return nil, err
+	}
+	return n.ConnectAddress(ctx, peer)
+}
+
+// ConnectAddress is Connect for an address that is parsed already.
+func (n *Node) ConnectAddress(ctx context.Context, peer address.Address) (*Conn, error) {
+	return n.open(ctx, peer, link.Stream)
+}
+
+// Ping opens a connection on which the peer sends every byte back, without its
+// application seeing it.
+func (n *Node) Ping(ctx context.Context, peer address.Address) (*Conn, error) {
+	return n.open(ctx, peer, link.Ping)
+}
+
+func (n *Node) open(ctx context.Context, peer address.Address, purpose link.Purpose) (*Conn, error) {
+	if peer.Foreign != "" {
+		return nil, &ErrForeign{peer.Foreign}
+	}
+	if peer.Key == n.ID() {
+		return nil, errors.New("that address is this node's own")
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timeout)
+	defer cancel()
+	stop := context.AfterFunc(n.ctx, cancel)
+	defer stop()
+
+	c := n.newCall(peer)
+	n.calls.add(c)
+	defer n.calls.remove(c)
+	o, failures := c.race(ctx)
+	if o.link == nil {
+		if n.ctx.Err() != nil {
+			return nil, fmt.Errorf("connect: %w", net.ErrClosed)
+		}
+		return nil, &ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx)}
+	}
+	took := time.Since(c.begun)
+	conn, err := o.link.Nominate(c.id, purpose)
+	if err != nil {
+		return nil, &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}}
+	}
+	n.log.Info("connected", "peer", peer.Key.Short(), "via", string(o.via), "remote", conn.RemoteAddr(), "took", took)
+	return &Conn{Conn: conn, via: o.via, took: took, log: c.timeline()}, nil
+}
+
+// race runs every strategy that is allowed until one has offered a proven
+// link, and waits for the others to end.
+func (c *call) race(ctx context.Context) (offer, []Failure) {
+	ctx, cancel := context.WithCancel(ctx)
+	var runners sync.WaitGroup
+	defer runners.Wait()
+	defer cancel()
+	// A link that is offered when the choice is made already is closed.
+	defer func() {
+		select {
+		case late := <-c.proven:
+			_ = late.link.Close()
+		default:
+		}
+	}()
+
+	leave := c.joinBrokers(ctx, &runners)
+	defer leave()
+	if len(c.peer.Interfaces()) == 0 {
+		if err := c.refresh(ctx); err != nil {
+			return offer{}, []Failure{{Direct, err}}
+		}
+	}
+	run := map[Strategy]func(context.Context) error{Direct: c.direct, Reverse: c.reverse, Punch: c.punch}
+	failed := make(chan Failure, len(run))
+	started := 0
+	for _, s := range Strategies() {
+		if !slices.Contains(c.node.cfg.Strategies, s) {
+			continue
+		}
+		started++
+		runners.Go(func() { failed <- Failure{s, run[s](ctx)} })
+	}
+	var failures []Failure
+	for len(failures) < started {
+		select {
+		case o := <-c.proven:
+			return o, nil
+		case f := <-failed:
+			if f.Err == nil {
+				f.Err = context.Cause(ctx)
+			}
+			c.note(f.Strategy, "ended: %v", f.Err)
+			failures = append(failures, f)
+		}
+	}
+	select {
+	case o := <-c.proven:
+		return o, nil
+	default:
+	}
+	slices.SortFunc(failures, func(a, b Failure) int {
+		return slices.Index(Strategies(), a.Strategy) - slices.Index(Strategies(), b.Strategy)
+	})
+	return offer{}, failures
+}
+
+// joinBrokers connects to the peer's brokers in the background. joined waits
+// for that.
+func (c *call) joinBrokers(ctx context.Context, runners *sync.WaitGroup) (leave func()) {
+	brokers := c.peer.Brokers
+	if len(brokers) == 0 {
+		brokers = signaling.CallerHome(c.peer.Key)
+	}
+	var err error
+	var left func()
+	done := make(chan struct{})
+	runners.Go(func() {
+		defer close(done)
+		left, err = c.node.channel.Join(ctx, brokers)
+		if err != nil {
+			c.note("", "no broker of the peer reached: %v", err)
+		} else {
+			c.note("", "on a broker of the peer")
+		}
+	})
+	c.joined = func() ([]address.Broker, error) {
+		select {
+		case <-done:
+			return brokers, err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return func() {
+		<-done
+		if left != nil {
+			left()
+		}
+	}
+}
+
+// refresh asks the peer for its current address.
+func (c *call) refresh(ctx context.Context) error {
+	brokers, err := c.joined()
+	if err != nil {
+		return err
+	}
+	answer, err := c.node.exchange.Ask(ctx, c.peer.Key, brokers, signaling.Message{Kind: signaling.KindGetAddress, Attempt: c.id})
+	if err != nil {
+		return err
+	}
+	c.note("", "the peer told its address")
+	c.peer.V4, c.peer.V6 = answer.Message.From.V4, answer.Message.From.V6
+	c.peer.MachineID = answer.Message.From.MachineID
+	return nil
+}

@@ -1,0 +1,93 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/signaling"
+)
+
+// Failure is what one strategy met.
+type Failure struct {
+	Strategy Strategy
+	Err      error
+}
+
+// ConnectError is a Connect that failed: it holds what every strategy met, and
+// one change that would help.
+type ConnectError struct {
+	Peer     address.Key
+	Attempts []Failure
+	Cause    error // of the end of the context, where that ended it
+}
+
+// Error names every attempt in one line.
+func (e *ConnectError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "no connection to %s", e.Peer.Short())
+	for n, a := range e.Attempts {
+		sep := "; "
+		if n == 0 {
+			sep = ": "
+		}
+		fmt.Fprintf(&b, "%s%s: %v", sep, a.Strategy, a.Err)
+	}
+	if len(e.Attempts) == 0 && e.Cause != nil {
+		fmt.Fprintf(&b, ": %v", e.Cause)
+	}
+	return b.String()
+}
+
+// Unwrap gives every attempt's error, and the cause.
+func (e *ConnectError) Unwrap() []error {
+	var all []error
+	for _, a := range e.Attempts {
+		all = append(all, a.Err)
+	}
+	if e.Cause != nil {
+		all = append(all, e.Cause)
+	}
+	return all
+}
+
+// Hint is the one change that is likeliest to help.
+func (e *ConnectError) Hint() string {
+	var hints []string
+	for _, a := range e.Attempts {
+		var h interface{ Hint() string }
+		if errors.As(a.Err, &h) && h.Hint() != "" {
+			hints = append(hints, h.Hint())
+		}
+	}
+	if len(hints) > 0 {
+		return hints[len(hints)-1] // the last strategy is the most telling one
+	}
+	switch {
+	case errors.Is(e, signaling.ErrNoBroker):
+		return "check the network, or name a broker that both sides reach with --broker"
+	case errors.Is(e, signaling.ErrNoAnswer):
+		return "check that the peer runs and admits this node"
+	}
+	return "forward a TCP port on either router and name it with --port there"
+}
+
+// ErrAbsent is in the error of a Connect to a peer that never answered a
+// signal.
+var ErrAbsent = signaling.ErrNoAnswer
+
+// notTried is a strategy that had no chance here.
+type notTried string
+
+func (e notTried) Error() string { return "not tried: " + string(e) }
+
+// ErrForeign refuses an address whose node id is not a key.
+type ErrForeign struct{ ID string }
+
+func (e *ErrForeign) Error() string {
+	return fmt.Sprintf("node id %q is not a key, so nobody can prove to be that node", e.ID)
+}
+
+// Hint says what to do instead.
+func (e *ErrForeign) Hint() string { return "ask the peer for its Sallyport address" }

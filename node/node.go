@@ -1,0 +1,205 @@
+// Package node joins the parts into a peer: it finds out what its networks do,
+// listens for signals on its brokers, accepts connections, and calls others by
+// every strategy at once.
+//
+//	n, err := node.New(ctx, node.Config{})
+//	conn, err := n.Connect(ctx, target)   // an address or a node id
+//	conn, err := n.Accept()               // Node is a net.Listener
+//
+// Every connection is TLS 1.3 between two proven keys, over a TCP connection
+// that leads straight from one machine to the other.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/signaling"
+	"github.com/sallyport-net/sallyport/signaling/mqtt"
+	"github.com/sallyport-net/sallyport/signaling/reflector"
+)
+
+const (
+	// readyTimeout bounds how long New waits for the networks to answer.
+	readyTimeout = 4 * time.Second
+	// maxHandlers is how many signals are worked on at once. Each may keep a
+	// punch open for some seconds.
+	maxHandlers = 64
+)
+
+// Node is a peer on the network. It is safe for concurrent use.
+type Node struct {
+	cfg      Config
+	log      *slog.Logger
+	identity *link.Identity
+	warm     *warmPort
+	around   *surroundings
+	channel  *mqtt.Channel
+	exchange *signaling.Exchange
+	reflect  *reflector.Budget
+	calls    *calls    // our own attempts, by token
+	answers  *answered // nominations that we have taken, and dials that we owe
+	tuples   *tuples   // four-tuples of the warm port that are in use
+
+	accepting atomic.Bool
+	unproven  chan struct{} // a place for each accepted connection under proof
+	health    health
+	backlog   chan *Conn
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	all    sync.WaitGroup
+	once   sync.Once
+	closed error
+}
+
+var _ net.Listener = (*Node)(nil)
+
+// New starts a node and returns when it knows its networks and a broker is
+// reached, or after four seconds at most: a node without a network starts all
+// the same, is usable on its LAN, and says in Health what is missing. ctx
+// bounds the start only; Close ends the node.
+func New(ctx context.Context, cfg Config) (*Node, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	list, err := places(cfg.Interfaces)
+	if err != nil {
+		return nil, err
+	}
+	warm, err := openWarm(ctx, cfg.Port)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
+		identity: link.NewIdentity(cfg.Key, cfg.Now),
+		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port),
+		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven),
+	}
+	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	if err := n.startSignaling(); err != nil {
+		n.cancel(err)
+		_ = warm.close()
+		return nil, err
+	}
+	n.all.Go(n.serve)
+	if err := n.waitReady(ctx); err != nil {
+		_ = n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) startSignaling() error {
+	channel, err := mqtt.New(mqtt.Config{
+		Key: n.cfg.Key.Public(), Brokers: n.cfg.Brokers, Endpoints: signaling.Endpoints,
+		Dial: n.warm.DialContext, Logger: n.log,
+	})
+	if err != nil {
+		return fmt.Errorf("signalling: %w", err)
+	}
+	n.channel = channel
+	n.reflect = reflector.New(reflector.Config{})
+	n.exchange, err = signaling.NewExchange(signaling.Config{
+		Key: n.cfg.Key, Channel: channel, Self: n.Address, Handlers: maxHandlers,
+		Handler: signaling.HandlerFunc(n.handle), Now: n.cfg.Now, Logger: n.log,
+	})
+	if err != nil {
+		return errors.Join(err, channel.Close())
+	}
+	return nil
+}
+
+// waitReady waits for the first reports and the first broker.
+func (n *Node) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	broker := make(chan error, 1)
+	n.all.Go(func() { broker <- n.channel.Wait(ctx) })
+	probed := make(chan error, 1)
+	n.all.Go(func() { probed <- n.probeAll(n.ctx) })
+	for broker != nil || probed != nil {
+		select {
+		case err := <-broker:
+			n.health.note(&n.health.broker, err)
+			broker = nil
+		case err := <-probed:
+			n.health.note(&n.health.stun, err)
+			probed = nil
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err()
+			}
+			broker, probed = nil, nil
+		}
+	}
+	return nil
+}
+
+// admission is the configured one, once somebody accepts.
+func (n *Node) admission() signaling.Admission {
+	if !n.accepting.Load() {
+		return signaling.Nobody()
+	}
+	return *n.cfg.Admission
+}
+
+// ID is the node's key.
+func (n *Node) ID() address.Key { return n.cfg.Key.Public() }
+
+// Addr gives the node's address as a net.Addr: its String is what peers take.
+func (n *Node) Addr() net.Addr { return Addr{n.Address()} }
+
+// Addr is a node's address where a net.Addr is asked for.
+type Addr struct{ address.Address }
+
+// Network is "sallyport".
+func (Addr) Network() string { return "sallyport" }
+
+// Accept waits for the next connection from a peer that the policy admits. It
+// is a *Conn. The first call opens the node to others. After Close it gives
+// net.ErrClosed.
+func (n *Node) Accept() (net.Conn, error) {
+	if !n.accepting.Swap(true) {
+		n.exchange.Admit(*n.cfg.Admission)
+	}
+	select {
+	case c := <-n.backlog:
+		return c, nil
+	case <-n.ctx.Done():
+		return nil, fmt.Errorf("accept: %w", net.ErrClosed)
+	}
+}
+
+// Close ends the node and every attempt under way, and waits for its
+// goroutines. Connections that were handed out live on. It may be called more
+// than once.
+func (n *Node) Close() error {
+	n.once.Do(func() {
+		n.cancel(net.ErrClosed)
+		errs := []error{n.warm.listener.Close(), n.exchange.Close(), n.channel.Close()}
+		n.all.Wait()
+		errs = append(errs, n.warm.lock.Close())
+		for {
+			select {
+			case c := <-n.backlog:
+				_ = c.Close()
+				continue
+			default:
+			}
+			break
+		}
+		n.closed = errors.Join(errs...)
+	})
+	return n.closed
+}

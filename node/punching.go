@@ -1,0 +1,264 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/probe"
+	"github.com/sallyport-net/sallyport/punch"
+	"github.com/sallyport-net/sallyport/signaling"
+)
+
+const (
+	// punchTimeout bounds one round: long enough for a SYN that was lost twice.
+	punchTimeout = 8 * time.Second
+	// unknownOneWay is the delay through a broker that is assumed where none
+	// was measured.
+	unknownOneWay = 100 * time.Millisecond
+	// fallbackAfter is how long past the expected end of a primed punch the
+	// primer goes over to plain dialling.
+	fallbackAfter = 500 * time.Millisecond
+	// spread is how many successive ports are dialled where the peer's next
+	// one is a prediction.
+	spread = 4
+)
+
+// punch opens both NATs at once, for the best pair of each family.
+func (c *call) punch(ctx context.Context) error {
+	pairs := punchable(c.node.Address(), c.peer)
+	if len(pairs) == 0 {
+		return notTried("both are behind the same external address, or have no address family in common")
+	}
+	errs := make([]error, len(pairs))
+	var punches sync.WaitGroup
+	for k, p := range pairs {
+		punches.Go(func() { errs[k] = c.punchPair(ctx, p) })
+	}
+	punches.Wait()
+	for _, err := range errs {
+		if err == nil {
+			return nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *call) punchPair(ctx context.Context, p pair) error {
+	ours, theirs := c.node.side(p.ours), sideOf(p.theirs)
+	m, err := punch.Choose(ours, theirs)
+	if err != nil {
+		return err
+	}
+	if m.Method == punch.Inward && !m.Caller.Prime && !m.Callee.Prime && !m.Caller.Last && !m.Callee.Last {
+		if c.allows(Direct) && m.Caller.Dial || c.allows(Reverse) && m.Callee.Dial {
+			return notTried("one side is open, so a plain dial must do")
+		}
+	}
+	brokers, err := c.joined()
+	if err != nil {
+		return err
+	}
+	end, err := c.node.preparePunch(ctx, p.ours, m.Caller.Probe, []netip.AddrPort{p.theirs.ExternalEndpoint()})
+	if err != nil {
+		return err
+	}
+	defer end.release()
+	c.note(Punch, "%s, %s: from %v, seen as %v", m.Method, m.Why, end.local, end.external[0])
+
+	oneWay := c.node.oneWay(brokers, p.theirs.BrokerRTT)
+	msg := signaling.Message{Kind: signaling.KindPunch, Attempt: c.id, Punch: &signaling.Punch{
+		Secret: c.secret, Role: roleOf(m.Callee), From: end.external, At: p.theirs.ExternalEndpoint(),
+		Fire: m.Wait(m.Callee, oneWay, false).Milliseconds(),
+	}}
+	ctx, cancel := context.WithTimeout(ctx, punchTimeout)
+	defer cancel()
+	if m.Callee.Probe {
+		return c.punchAfterAnswer(ctx, m, end, brokers, msg)
+	}
+	msg.Punch.To = []netip.AddrPort{p.theirs.ExternalEndpoint()}
+	return c.punchAtOnce(ctx, m, end, brokers, msg, oneWay)
+}
+
+// punchAtOnce needs one message: the peer's mapping stands in its address. If
+// that turns out to be stale, the peer answers with the present one.
+func (c *call) punchAtOnce(ctx context.Context, m punch.Meeting, end *endpoint, brokers []address.Broker, msg signaling.Message, oneWay time.Duration) error {
+	asking, done := context.WithCancel(ctx)
+	first, outdated := context.WithCancel(ctx)
+	var answer signaling.Answer
+	var told error
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	defer done()
+	asked.Go(func() {
+		answer, told = c.node.exchange.Ask(asking, c.peer.Key, brokers, msg)
+		if told == nil || errors.Is(told, signaling.ErrRefused) {
+			outdated() // the first plan holds no more, or was refused
+		}
+	})
+	defer outdated()
+	err := c.carryOut(first, end.plan(m, m.Caller, msg.Punch.To, m.Wait(m.Caller, oneWay, true), oneWay))
+	if err == nil {
+		return nil
+	}
+	done()
+	asked.Wait()
+	switch {
+	case told == nil:
+		return c.punchToward(ctx, m, end, answer, oneWay)
+	case errors.Is(told, signaling.ErrRefused), errors.Is(told, signaling.ErrNoBroker), unheard(told):
+		return told
+	}
+	return err // the peer knew, and still there was no way through
+}
+
+// unheard reports whether a message was not even acknowledged.
+func unheard(err error) bool {
+	var e *signaling.NoAnswerError
+	return errors.As(err, &e) && !e.Acked
+}
+
+// punchAfterAnswer needs two messages: the peer must look its mapping up.
+func (c *call) punchAfterAnswer(ctx context.Context, m punch.Meeting, end *endpoint, brokers []address.Broker, msg signaling.Message) error {
+	answer, err := c.node.exchange.Ask(ctx, c.peer.Key, brokers, msg)
+	if err != nil {
+		return err
+	}
+	return c.punchToward(ctx, m, end, answer, c.node.oneWay(brokers, 0))
+}
+
+// punchToward carries out our part towards the mapping that the peer told.
+func (c *call) punchToward(ctx context.Context, m punch.Meeting, end *endpoint, answer signaling.Answer, oneWay time.Duration) error {
+	told := answer.Message.Punch
+	if told == nil || len(told.From) == 0 {
+		return fmt.Errorf("the peer answered with a %s", answer.Message.Kind)
+	}
+	c.note(Punch, "the peer is seen as %v", told.From[0])
+	wait := time.Duration(told.Fire)*time.Millisecond - time.Since(answer.At)
+	return c.carryOut(ctx, end.plan(m, m.Caller, told.From, max(wait, 0), oneWay))
+}
+
+func (c *call) carryOut(ctx context.Context, plan punch.Plan) error {
+	c.note(Punch, "%s", plan)
+	return punch.Open(ctx, plan, func(ctx context.Context, conn punch.Connection) error {
+		if conn.Accepted {
+			c.node.welcome(conn.Conn)
+			return errors.New("handed to the listener")
+		}
+		return c.prove(ctx, Punch, conn.Conn)
+	})
+}
+
+func (c *call) allows(s Strategy) bool {
+	for _, have := range c.node.cfg.Strategies {
+		if have == s {
+			return true
+		}
+	}
+	return false
+}
+
+func roleOf(a punch.Action) signaling.Role {
+	if a.Prime {
+		return signaling.RolePrimer
+	}
+	return signaling.RoleDialer
+}
+
+// sideOf reads from an address what the planner wants to know of the peer. The
+// mapping in an address stands wherever it does not depend on who looks.
+func sideOf(i address.Interface) punch.Side {
+	return punch.Side{NAT: i.NAT, Delta: i.Delta, Standing: i.NAT != nat.Symmetric && i.NAT != nat.Blocked}
+}
+
+// side is the same for an interface of our own, of which we know more.
+func (n *Node) side(i address.Interface) punch.Side {
+	s := sideOf(i)
+	r := n.around.report(n.around.local(i.Index))
+	s.Standing = s.Standing && (r.Warm.IsValid() || !i.NAT.Translates())
+	if punch.CanPrime {
+		s.Depth = r.Depth
+	}
+	return s
+}
+
+// oneWay estimates the delay to a peer through the broker that is nearest to
+// both: half of the two round trips to it.
+func (n *Node) oneWay(brokers []address.Broker, theirs time.Duration) time.Duration {
+	var ours time.Duration
+	for _, b := range brokers {
+		if rtt := n.channel.RTT(b); rtt > 0 && (ours == 0 || rtt < ours) {
+			ours = rtt
+		}
+	}
+	switch {
+	case ours == 0 && theirs == 0:
+		return unknownOneWay
+	case theirs == 0:
+		return ours
+	case ours == 0:
+		return theirs
+	}
+	return (ours + theirs) / 2
+}
+
+// endpoint is our end of one punch: where its SYNs leave from, and how that is
+// seen from outside.
+type endpoint struct {
+	local    netip.AddrPort
+	external []netip.AddrPort // predicted, likeliest first
+	fresh    bool             // a port of its own, on which nobody listens yet
+	depth    int
+	release  func()
+}
+
+// preparePunch takes the warm port where its mapping stands and its four-tuple
+// towards the peer is free, and otherwise a fresh port whose mapping it looks
+// up. The connection that revealed the mapping is kept until release, since
+// some NATs end the mapping with it.
+func (n *Node) preparePunch(ctx context.Context, i address.Interface, probeIt bool, toward []netip.AddrPort) (*endpoint, error) {
+	local := n.around.local(i.Index)
+	r := n.around.report(local)
+	if !probeIt {
+		if release, ok := n.tuples.take(toward); ok {
+			return &endpoint{
+				local: netip.AddrPortFrom(local, n.warm.port), external: []netip.AddrPort{i.ExternalEndpoint()},
+				depth: r.Depth, release: release,
+			}, nil
+		}
+	}
+	held, err := probe.Map(ctx, probe.MapConfig{Local: netip.AddrPortFrom(local, 0), Servers: n.cfg.STUNTCP, Logger: n.log})
+	if err != nil {
+		return nil, fmt.Errorf("looking up a fresh mapping: %w", err)
+	}
+	m := held.Mapping()
+	e := &endpoint{local: m.Local, external: []netip.AddrPort{m.External}, fresh: true, depth: r.Depth, release: func() { _ = held.Close() }}
+	if i.NAT == nat.Symmetric {
+		e.external = nil
+		for _, port := range nat.Predict(r.Delta, m, spread) {
+			e.external = append(e.external, netip.AddrPortFrom(m.External.Addr(), port))
+		}
+		if len(e.external) == 0 { // random: the peer needs the address alone
+			e.external = []netip.AddrPort{m.External}
+		}
+	}
+	return e, nil
+}
+
+// plan makes the endpoint's part of a meeting into orders for punch.Open.
+func (e *endpoint) plan(m punch.Meeting, a punch.Action, to []netip.AddrPort, wait, oneWay time.Duration) punch.Plan {
+	p := punch.Plan{Local: e.local, Listen: e.fresh, Wait: min(wait, punch.MaxWait), Why: m.Method.String() + ": " + m.Why}
+	if a.Dial {
+		p.Dial = to[:min(len(to), punch.MaxPorts)]
+	}
+	if a.Prime && e.depth > 0 {
+		p.TTL = e.depth + 1
+		p.Fallback = 4*oneWay + fallbackAfter
+	}
+	return p
+}
