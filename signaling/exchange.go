@@ -334,9 +334,11 @@ func (x *Exchange) stamp(m *Message, ttl int64) {
 		m.TTL = ttl
 	}
 	m.Sent, m.Delay = x.config.Now().UnixMilli(), 0
-	m.From = address.Address{Brokers: x.config.Channel.Open()}
 	if x.config.Self != nil {
 		m.From = x.config.Self()
+	} else {
+		open := x.config.Channel.Open()
+		m.From = address.Address{Brokers: open[:min(len(open), address.MaxBrokers)]}
 	}
 	m.From.Key, m.From.Foreign = x.public, ""
 }

@@ -20,7 +20,7 @@ const (
 type replies struct {
 	mu    sync.Mutex
 	given map[question]*reply
-	order []question // by time, oldest first; may hold what is gone
+	order []question // by the time of the first answer, oldest first
 	count map[address.Key]int
 }
 

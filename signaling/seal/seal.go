@@ -51,11 +51,11 @@ const Version = 1
 // Buckets are the sizes that a payload may have, in bytes, smallest first. A
 // message with one interface fits the first, whatever its kind, so that sizes
 // do not tell kinds apart.
-var Buckets = [...]int{1024, 2048, 4096}
+var Buckets = [...]int{1024, 2048, 4096, 8192}
 
 const (
 	// MaxPayload is the size of the largest payload in bytes.
-	MaxPayload = 4096
+	MaxPayload = 8192
 	// MaxBody is the size of the largest body that can be sealed, in bytes.
 	MaxBody = MaxPayload - header - chacha20poly1305.Overhead - inner - maxSignature
 
