@@ -102,10 +102,10 @@ func (a Address) Validate() error {
 	}
 	for n, b := range a.Brokers {
 		if err := b.Validate(); err != nil {
-			return fmt.Errorf("address: broker %d: %w", n+1, err)
+			return fmt.Errorf("address: %w", err)
 		}
 		if slices.Contains(a.Brokers[:n], b) {
-			return fmt.Errorf("address: broker %d: %s stands there twice", n+1, b)
+			return fmt.Errorf("address: broker %q stands there twice", b)
 		}
 	}
 	for _, f := range []struct {

@@ -1,7 +1,6 @@
 package address
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -32,18 +31,23 @@ var brokerPorts = map[string]int{
 // a host; a path only for ws and wss. User names and passwords are refused,
 // since addresses are public, and so are queries and fragments.
 func ParseBroker(s string) (Broker, error) {
+	b, want := readBroker(s)
+	if want != "" {
+		return Broker{}, fmt.Errorf("broker %q: expected %s", shorten(s, foundShown), want)
+	}
+	return b, nil
+}
+
+func readBroker(s string) (b Broker, want string) {
 	if isDigits(s) {
 		n, err := strconv.Atoi(s)
 		if err != nil || n > maxIndex || (len(s) > 1 && s[0] == '0') {
-			return Broker{}, fmt.Errorf("index %q is not 0 to %d", shorten(s, foundShown), maxIndex)
+			return Broker{}, fmt.Sprintf("an index of 0 to %d without leading zeros", maxIndex)
 		}
-		return Broker{Index: n}, nil
+		return Broker{Index: n}, ""
 	}
-	u, err := canonicalURL(s)
-	if err != nil {
-		return Broker{}, fmt.Errorf("%q: %w", shorten(s, foundShown), err)
-	}
-	return Broker{URL: u}, nil
+	b.URL, want = canonicalURL(s)
+	return b, want
 }
 
 // String gives what ParseBroker reads: the index or the URL.
@@ -56,21 +60,20 @@ func (b Broker) String() string {
 
 // Validate reports whether b can be written into an address.
 func (b Broker) Validate() error {
+	if b.URL != "" && b.Index != 0 {
+		return fmt.Errorf("broker %q has an index as well, %d", shorten(b.URL, foundShown), b.Index)
+	}
+	if b.Index < 0 || b.Index > maxIndex {
+		return fmt.Errorf("broker index %d is not 0 to %d", b.Index, maxIndex)
+	}
 	if b.URL == "" {
-		if b.Index < 0 || b.Index > maxIndex {
-			return fmt.Errorf("index %d is not 0 to %d", b.Index, maxIndex)
-		}
 		return nil
 	}
-	if b.Index != 0 {
-		return fmt.Errorf("%q has an index as well, %d", shorten(b.URL, foundShown), b.Index)
-	}
-	u, err := canonicalURL(b.URL)
-	if err != nil {
-		return fmt.Errorf("%q: %w", shorten(b.URL, foundShown), err)
-	}
-	if u != b.URL {
-		return fmt.Errorf("%q must be written %q", b.URL, u)
+	switch u, want := canonicalURL(b.URL); {
+	case want != "":
+		return fmt.Errorf("broker %q: expected %s", shorten(b.URL, foundShown), want)
+	case u != b.URL:
+		return fmt.Errorf("broker %q must be written %q", b.URL, u)
 	}
 	return nil
 }
@@ -92,76 +95,78 @@ func (b *Broker) UnmarshalText(text []byte) error {
 	return err
 }
 
-func canonicalURL(raw string) (string, error) {
+// canonicalURL gives the only spelling of a broker's URL that an address has;
+// where raw is none, want says what was expected.
+func canonicalURL(raw string) (canonical, want string) {
 	if len(raw) > MaxBrokerURL {
-		return "", fmt.Errorf("expected a URL of at most %d bytes, not %d", MaxBrokerURL, len(raw))
+		return "", fmt.Sprintf("a URL of at most %d bytes, not %d", MaxBrokerURL, len(raw))
 	}
 	for i := range len(raw) {
 		if raw[i] <= ' ' || raw[i] > '~' {
-			return "", errors.New("expected a URL of printable ASCII (names in other scripts are written in Punycode)")
+			return "", "a URL of printable ASCII (names in other scripts are written in Punycode)"
 		}
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" || u.Host == "" {
-		return "", errors.New("expected a URL as mqtts://host:port")
+		return "", "a URL as mqtts://host:port"
 	}
 	port, known := brokerPorts[u.Scheme]
 	if !known {
-		return "", errors.New("expected one of the schemes tcp, mqtt, ssl, tls, mqtts, ws and wss")
+		return "", "one of the schemes tcp, mqtt, ssl, tls, mqtts, ws and wss"
 	}
 	if u.User != nil {
-		return "", errors.New("expected no user name or password, as addresses are public")
+		return "", "no user name or password, as addresses are public"
 	}
 	if strings.ContainsAny(raw, "?#") {
-		return "", errors.New("expected no query and no fragment")
+		return "", "no query and no fragment"
 	}
 	if p := u.Port(); p != "" {
 		if port, err = strconv.Atoi(p); err != nil || port < 1 || port > 65535 {
-			return "", errors.New("expected a port of 1 to 65535")
+			return "", "a port of 1 to 65535"
 		}
 	}
-	host, err := canonicalHost(u)
-	if err != nil {
-		return "", err
+	host, want := canonicalHost(u)
+	if want != "" {
+		return "", want
 	}
 	path := u.EscapedPath()
 	if path == "/" {
 		path = ""
 	}
 	if path != "" && u.Scheme != "ws" && u.Scheme != "wss" {
-		return "", errors.New("expected no path, which only ws and wss have")
+		return "", "no path, which only ws and wss have"
 	}
 	s := u.Scheme + "://" + net.JoinHostPort(host, strconv.Itoa(port)) + path
 	if len(s) > MaxBrokerURL {
-		return "", fmt.Errorf("expected a URL of at most %d bytes, not %d", MaxBrokerURL, len(s))
+		return "", fmt.Sprintf("a URL of at most %d bytes, not %d", MaxBrokerURL, len(s))
 	}
-	return s, nil
+	return s, ""
 }
 
 // canonicalHost gives the IP address or the name in lower case, without the
 // brackets of an IPv6 address.
-func canonicalHost(u *url.URL) (string, error) {
-	host := strings.ToLower(u.Hostname())
+func canonicalHost(u *url.URL) (host, want string) {
+	host = strings.ToLower(u.Hostname())
 	if strings.HasPrefix(u.Host, "[") {
 		ip, err := netip.ParseAddr(host)
 		if err != nil || !ip.Is6() || ip.Is4In6() || ip.Zone() != "" {
-			return "", errors.New("expected an IPv6 address without a zone between [ and ]")
+			return "", "an IPv6 address without a zone between [ and ]"
 		}
-		return ip.String(), nil
+		return ip.String(), ""
 	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
-		return host, nil
+		return host, ""
 	}
 	labels := strings.Split(host, ".")
 	for _, l := range labels {
 		if len(l) < 1 || len(l) > 63 || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return "", errors.New("expected a host name or an IP address")
+			return "", "a host name or an IP address"
 		}
 	}
 	if isDigits(labels[len(labels)-1]) { // some resolvers take 127.1 for an address
-		return "", errors.New("expected a host name or an IP address of four numbers")
+		return "", "a host name or an IP address of four numbers"
 	}
-	return host, nil
+	return host, ""
 }
 
 // literalSpecial are the bytes of a URL that mean something else in the text
@@ -181,13 +186,20 @@ func encodeLiteral(u string) string {
 	return b.String()
 }
 
-// decodeLiteral undoes percent-encoding, of whichever bytes it was used for.
-func decodeLiteral(s string) (string, error) {
-	u, err := url.PathUnescape(s)
-	if err != nil {
-		return "", errors.New("expected two hex digits after %")
+// parseLiteral reads an index, or a URL in which any byte may be
+// percent-encoded. Where it is neither, want says what was expected.
+func parseLiteral(s string) (b Broker, want string) {
+	raw := s
+	if !isDigits(s) {
+		var err error
+		if raw, err = url.PathUnescape(s); err != nil {
+			return Broker{}, "two hex digits after %"
+		}
+		if isDigits(raw) {
+			return Broker{}, "an index without percent-encoding"
+		}
 	}
-	return u, nil
+	return readBroker(raw)
 }
 
 func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

@@ -10,22 +10,23 @@ import (
 type Failure string
 
 const (
-	Empty        Failure = "empty"          // nothing was given
-	TooLong      Failure = "too long"       // more than MaxLength bytes; nothing of it was read
-	UnknownForm  Failure = "unknown form"   // no text form, no compact form, no node id
-	MissingPart  Failure = "missing part"   // the text ends before its five parts are there
-	Trailing     Failure = "trailing"       // something follows the end of a whole address
-	Syntax       Failure = "syntax"         // another character was expected
-	NotANumber   Failure = "not a number"   // digits without leading zeros were expected
-	OutOfRange   Failure = "out of range"   // a number that its field does not take
-	NotAnIP      Failure = "not an ip"      // no IP address, or none that an interface can have
-	WrongFamily  Failure = "wrong family"   // an IPv6 address among the IPv4 ones, or the reverse
-	TooMany      Failure = "too many"       // more interfaces, brokers or fields than allowed
-	BadBroker    Failure = "bad broker"     // neither an index nor the URL of a broker
-	BadNodeID    Failure = "bad node id"    // neither a key nor a foreign id
-	BadMachineID Failure = "bad machine id" // other characters than letters, digits and _
-	BadChecksum  Failure = "bad checksum"   // a compact address with a typo
-	BadLayout    Failure = "bad layout"     // a compact address that nobody's encoder has made
+	Empty         Failure = "empty"          // nothing was given
+	TooLong       Failure = "too long"       // more than MaxLength bytes; nothing of it was read
+	UnknownForm   Failure = "unknown form"   // no text form, no compact form, no node id
+	UnknownPrefix Failure = "unknown prefix" // a letter and _, but not those of compact addresses
+	MissingPart   Failure = "missing part"   // the text ends before its five parts are there
+	Trailing      Failure = "trailing"       // something follows the end of a whole address
+	Syntax        Failure = "syntax"         // another character was expected
+	NotANumber    Failure = "not a number"   // digits without leading zeros were expected
+	OutOfRange    Failure = "out of range"   // a number that its field does not take
+	NotAnIP       Failure = "not an ip"      // no IP address, or none that an interface can have
+	WrongFamily   Failure = "wrong family"   // an IPv6 address among the IPv4 ones, or the reverse
+	TooMany       Failure = "too many"       // more interfaces, brokers or fields than allowed
+	BadBroker     Failure = "bad broker"     // neither an index nor the URL of a broker
+	BadNodeID     Failure = "bad node id"    // neither a key nor a foreign id
+	BadMachineID  Failure = "bad machine id" // other characters than letters, digits and _
+	BadChecksum   Failure = "bad checksum"   // a compact address with a typo
+	BadLayout     Failure = "bad layout"     // a compact address that nobody's encoder has made
 )
 
 // ParseError says where a text stops being an address, and why. Its message
@@ -60,6 +61,14 @@ const (
 	inputShown = 40 // bytes of the input that a ParseError repeats
 	foundShown = 50 // bytes of the wrong piece; a node id fits
 )
+
+// parseError speaks of what stands in the input from byte at on.
+func parseError(in string, at int, field string, f Failure, found, want string) *ParseError {
+	return &ParseError{
+		Input: shorten(in, inputShown), Offset: at, Field: field,
+		Failure: f, Found: shorten(found, foundShown), Want: want,
+	}
+}
 
 // shorten cuts s to n bytes and marks the cut. What is cut in the middle of a
 // rune is escaped by %q.

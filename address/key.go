@@ -34,7 +34,7 @@ func KeyFromBytes(b []byte) (Key, error) {
 // ParseKey reads a node id: base58 of the compressed public key.
 func ParseKey(s string) (Key, error) {
 	const longest = 46 // base58 of 33 bytes of which the first is 2 or 3 has 44 or 45
-	if len(s) == 0 || len(s) > longest {
+	if len(s) == 0 || len(s) > longest { // before base58, whose work grows with the square
 		return Key{}, fmt.Errorf("a node id has 44 or 45 characters, not %d", len(s))
 	}
 	b, err := base58.Decode(s)
@@ -68,6 +68,22 @@ func (k Key) Short() string {
 // IsZero reports whether k is nobody.
 func (k Key) IsZero() bool { return k == Key{} }
 
+// MarshalText gives what String gives.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads what ParseKey reads, and an empty text as the zero Key.
+func (k *Key) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*k = Key{}
+		return nil
+	}
+	v, err := ParseKey(string(b))
+	if err == nil {
+		*k = v
+	}
+	return err
+}
+
 // Bytes gives the 33 bytes of the compressed key.
 func (k Key) Bytes() []byte { return append([]byte(nil), k.b[:]...) }
 
@@ -82,7 +98,7 @@ func (k Key) Verify(hash [32]byte, sig []byte) bool {
 	return err == nil && s.Verify(hash[:], pub)
 }
 
-// PrivateKey is the secret half of a Key.
+// PrivateKey is the secret half of a Key. It prints as its public half only.
 type PrivateKey struct {
 	k   *secp256k1.PrivateKey
 	pub Key
@@ -119,16 +135,32 @@ func (p PrivateKey) Public() Key { return p.pub }
 // IsZero reports whether p holds no key.
 func (p PrivateKey) IsZero() bool { return p.k == nil }
 
-// Bytes gives the 32-byte scalar. Whoever holds it is the node.
-func (p PrivateKey) Bytes() []byte { return p.k.Serialize() }
+// Bytes gives the 32-byte scalar, nil for the zero PrivateKey. Whoever holds it
+// is the node.
+func (p PrivateKey) Bytes() []byte {
+	if p.IsZero() {
+		return nil
+	}
+	return p.k.Serialize()
+}
 
 // Sign signs a 32-byte hash with ECDSA (RFC 6979 nonces, low S) and gives the
-// signature in DER.
-func (p PrivateKey) Sign(hash [32]byte) []byte { return ecdsa.Sign(p.k, hash[:]).Serialize() }
+// signature in DER, at most 72 bytes; nil, which verifies nowhere, for the zero
+// PrivateKey.
+func (p PrivateKey) Sign(hash [32]byte) []byte {
+	if p.IsZero() {
+		return nil
+	}
+	return ecdsa.Sign(p.k, hash[:]).Serialize()
+}
 
-// ECDH gives the x coordinate of the shared point. It is not uniform: never
-// use it as a key without HKDF.
+// ECDH gives the x coordinate of the shared point, 32 bytes. It is not
+// uniform: never use it as a key without HKDF. A zero key on either side is an
+// error.
 func (p PrivateKey) ECDH(peer Key) ([]byte, error) {
+	if p.IsZero() {
+		return nil, errors.New("no private key")
+	}
 	pub, err := secp256k1.ParsePubKey(peer.b[:])
 	if err != nil {
 		return nil, errors.New("not a point on secp256k1")

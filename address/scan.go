@@ -39,10 +39,7 @@ type scanner struct {
 
 func (p *scanner) fail(f Failure, field string, at int, found, want string) {
 	if p.err == nil {
-		p.err = &ParseError{
-			Input: shorten(p.in, inputShown), Offset: at, Field: field,
-			Failure: f, Found: shorten(found, foundShown), Want: want,
-		}
+		p.err = parseError(p.in, at, field, f, found, want)
 	}
 }
 
@@ -71,13 +68,15 @@ func (p *scanner) take(c byte) bool {
 	return true
 }
 
+const wantParts = "five parts joined by -, but the text ends before this one"
+
 // dash reads the - before the part called next.
 func (p *scanner) dash(next string) {
 	if p.err != nil || p.take('-') {
 		return
 	}
 	if !p.more() {
-		p.fail(MissingPart, next, p.at, "", "five parts joined by -, but the text ends before this one")
+		p.fail(MissingPart, next, p.at, "", wantParts)
 		return
 	}
 	p.fail(Syntax, next, p.at, p.in[p.at:], "a - before it")
@@ -99,16 +98,9 @@ func (p *scanner) signal() (list []Broker) {
 			p.fail(BadBroker, field, at, "", "None, or indices and URLs joined by commas")
 			return nil
 		}
-		raw, err := decodeLiteral(tok)
-		var b Broker
-		if err == nil && isDigits(tok) != isDigits(raw) {
-			err = fmt.Errorf("expected an index without percent-encoding")
-		}
-		if err == nil {
-			b, err = ParseBroker(raw)
-		}
-		if err != nil {
-			p.fail(BadBroker, field, at, tok, "an index or a URL: "+err.Error())
+		b, want := parseLiteral(tok)
+		if want != "" {
+			p.fail(BadBroker, field, at, tok, want)
 			return nil
 		}
 		if slices.Contains(list, b) {
@@ -127,9 +119,12 @@ func (p *scanner) family(f family) (list []Interface) {
 	if p.take('0') {
 		return nil
 	}
+	if p.err == nil && !p.more() {
+		p.fail(MissingPart, string(f)+" interfaces", p.at, "", wantParts)
+	}
 	for p.err == nil {
 		name := fmt.Sprintf("%s interface %d", f, len(list)+1)
-		if p.err == nil && len(list) == MaxInterfaces {
+		if len(list) == MaxInterfaces {
 			p.fail(TooMany, name, p.at, "", fmt.Sprintf("at most %d interfaces of one family", MaxInterfaces))
 			return nil
 		}

@@ -1,6 +1,7 @@
 package address
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -10,27 +11,38 @@ import (
 // node id. It is strict, works on at most MaxLength bytes, and gives a
 // canonical value. The error is a *ParseError.
 func Parse(s string) (Address, error) {
-	switch {
-	case s == "":
-		return Address{}, &ParseError{Field: "address", Failure: Empty, Found: "", Want: "an address, not an empty string"}
-	case len(s) > MaxLength:
-		return Address{}, &ParseError{
-			Input: shorten(s, inputShown), Offset: MaxLength, Field: "address", Failure: TooLong,
-			Want: "at most " + strconv.Itoa(MaxLength) + " bytes, not " + strconv.Itoa(len(s)),
+	if s == "" {
+		return Address{}, parseError(s, 0, "address", Empty, "", "an address, not an empty string")
+	}
+	if len(s) > MaxLength {
+		return Address{}, tooLong(s, len(s))
+	}
+	for n := range len(s) {
+		if s[n] <= ' ' || s[n] > '~' {
+			return Address{}, parseError(s, n, "address", Syntax, s[n:], "printable ASCII without white space")
 		}
+	}
+	switch {
+	case strings.HasPrefix(s, compactPrefix):
+		return parseCompact(s)
+	case len(s) > 2 && s[1] == '_':
+		return Address{}, parseError(s, 0, "prefix", UnknownPrefix, s[:2],
+			compactPrefix+", as compact addresses begin; another letter may be a newer version")
 	case strings.Contains(s, "-"):
 		return parseText(s)
 	case mayBeKey(s):
 		k, err := ParseKey(s)
 		if err != nil {
-			return Address{}, &ParseError{Input: shorten(s, inputShown), Field: "node id", Failure: BadNodeID, Found: s, Want: wantKey}
+			return Address{}, parseError(s, 0, "node id", BadNodeID, s, wantKey)
 		}
 		return Address{Key: k}, nil
 	}
-	return Address{}, &ParseError{
-		Input: shorten(s, inputShown), Field: "address", Failure: UnknownForm,
-		Want: "five parts joined by -, or a compact address, or a node id of 44 or 45 characters",
-	}
+	return Address{}, parseError(s, 0, "address", UnknownForm, "",
+		"five parts joined by -, or a compact address, or a node id of 44 or 45 characters")
+}
+
+func tooLong(beginning string, length int) error {
+	return parseError(beginning, MaxLength, "address", TooLong, "", fmt.Sprintf("at most %d bytes, not %d", MaxLength, length))
 }
 
 // String gives the canonical text form, or the bare node id where there is
@@ -108,8 +120,8 @@ func (i Interface) String() string { return string(i.appendText(nil)) }
 
 // UnmarshalText reads what Parse reads.
 func (a *Address) UnmarshalText(b []byte) error {
-	if len(b) > MaxLength { // before the copy into a string
-		b = b[:MaxLength+1]
+	if len(b) > MaxLength {
+		return tooLong(string(b[:inputShown+1]), len(b)) // without a copy of it all
 	}
 	v, err := Parse(string(b))
 	if err == nil {

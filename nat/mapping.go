@@ -30,38 +30,51 @@ type Mapping struct {
 	Local    netip.AddrPort // our socket
 	External netip.AddrPort // the source that the server saw (XOR-MAPPED-ADDRESS)
 	Server   netip.AddrPort // the server that was asked
+	Sent     time.Time      // when the packet left that made the NAT choose External
 	At       time.Time      // when the answer came, by a monotonic clock
 	RTT      time.Duration  // of the request that revealed it
+	// Rewritten tells that MAPPED-ADDRESS said something else than
+	// XOR-MAPPED-ADDRESS: a gateway on the way edits payloads.
+	Rewritten bool
 }
 
-// Report is what a node found out about one local address: the NATs between it
-// and the internet. Type and Delta are the summary that goes into an address;
-// they describe TCP (guessed from UDP where TCP could not be asked).
-type Report struct {
-	Local    netip.Addr     // the interface's own address
-	External netip.Addr     // as most servers see it; zero when none answered
-	Type     Type           // of the NAT for TCP
-	Delta    Delta          // of the NAT for TCP
-	Warm     netip.AddrPort // where the node's own port is mapped for TCP; zero if unknown
-	UDP      Finding
-	TCP      Finding
-	Took     time.Duration // from the first packet to this report
+// Valid reports whether all three endpoints are there.
+func (m Mapping) Valid() bool {
+	return m.Local.IsValid() && m.External.IsValid() && m.Server.IsValid() &&
+		m.Local.Port() != 0 && m.External.Port() != 0
 }
 
-// Finding is what was found out about one transport.
-type Finding struct {
-	Answered  int       // servers that answered; 0 means that the transport is blocked or unserved
-	Asked     int       // servers that were asked
-	Mapping   Behavior  // RFC 4787 §4.1
-	Filtering Behavior  // RFC 4787 §5
-	Delta     Delta     // how ports move
-	Samples   []Mapping // what the verdict rests on, oldest first
-	// Confidence runs from 0 (a guess) to 1 (every sample agrees and there
-	// were enough). A transport that was inferred from the other has Guess set.
-	Confidence float64
-	Guess      bool
-	RTT        time.Duration // the shortest round trip to a server
+// Translated reports whether a NAT changed the address or the port.
+func (m Mapping) Translated() bool { return m.External != m.Local }
+
+// PortRange is a range of ports, both ends included. The zero value is an
+// unknown range.
+type PortRange struct{ Lo, Hi uint16 }
+
+// Known reports whether the range holds anything.
+func (r PortRange) Known() bool { return r.Hi != 0 && r.Lo <= r.Hi }
+
+// Contains reports whether p lies in r.
+func (r PortRange) Contains(p uint16) bool { return r.Known() && r.Lo <= p && p <= r.Hi }
+
+// Size is the number of ports in r, 0 where it is unknown.
+func (r PortRange) Size() int {
+	if !r.Known() {
+		return 0
+	}
+	return int(r.Hi) - int(r.Lo) + 1
 }
 
-// NATed reports whether an external address was seen that is not our own.
-func (r Report) NATed() bool { return r.External.IsValid() && r.External != r.Local }
+// Wrap brings a port number that ran over an end of r back in at the other.
+// It gives 0 where r is unknown.
+func (r PortRange) Wrap(p int) uint16 {
+	size := r.Size()
+	if size == 0 {
+		return 0
+	}
+	p = (p - int(r.Lo)) % size
+	if p < 0 {
+		p += size
+	}
+	return r.Lo + uint16(p)
+}

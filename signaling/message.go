@@ -1,3 +1,15 @@
+// Package signaling lets two nodes that have never met set up a connection by
+// short messages over public brokers. It knows nothing of MQTT: a Channel
+// carries payloads, and Exchange makes questions and answers of them.
+//
+// A Message is JSON, sealed by package seal for its recipient and signed by its
+// sender. What arrives goes through the stations of an Inbox, cheapest first,
+// and only what an admitted sender signed for us, lately and for the first
+// time, comes out of it. Of what follows from a message nothing is done here:
+// which packets may be sent on a stranger's word is for package reflector to
+// say.
+//
+// docs/signaling.md is the specification.
 package signaling
 
 import (
@@ -55,9 +67,12 @@ type Message struct {
 	Sent    int64           `json:"sent"`             // ms since 1970 by the sender's clock
 	TTL     int64           `json:"ttl"`              // ms, 1 to 60000
 	From    address.Address `json:"from"`             // the sender's address
-	// Heard is, in an answer, when the question arrived, in ms since 1970 by
-	// the answerer's clock. With Sent and the two times of the asker it gives
-	// the offset of the two clocks.
+	// Delay is, in a retransmission, how long after Sent this copy left, in
+	// ms, at most 60000. ID and Sent are the same in every copy.
+	Delay int64 `json:"delay,omitempty"`
+	// Heard is, in an answer, when the question arrived, less its Delay, in ms
+	// since 1970 by the answerer's clock. With Sent and the two times of the
+	// asker it gives the offset of the two clocks, whichever copy came first.
 	Heard int64 `json:"heard,omitempty"`
 
 	Direct *Direct `json:"direct,omitempty"`

@@ -1,0 +1,187 @@
+package nat
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// chain is the longest run of ports in a sequence that one counter explains.
+type chain struct {
+	step     int       // what the counter goes up by, never 0
+	covered  float64   // the part of the sequence that lies on it, 0 to 1
+	exact    float64   // 1 where no step was longer than need be
+	constant int       // steps that agree with the first one
+	wrapped  PortRange // where the counter was seen to start again
+	score    float64
+}
+
+const (
+	mostMissed = 16 // allocations by others that one step may jump over
+	// leastRange is the smallest range of ports that a random allocator is
+	// thought to draw from, when we ask how likely a chain is by chance.
+	leastRange = 512
+	// byChance is the logarithm of the odds below which a chain is no accident.
+	byChance = -8 // e^-8 = 1 in 3000
+)
+
+// findChain looks for the counter that explains most of ports, which stand in
+// the order in which a NAT chose them. Ports may be missing or false, others
+// may have drawn from the counter in between, two may have changed places, and
+// the counter may have wrapped. It prefers the step that explains the
+// most with the least: an even one, where 2, 4, 2 was seen, since 1 would need
+// others to have drawn each time.
+func findChain(ports []uint16) (chain, bool) {
+	if len(ports) < 3 {
+		return chain{}, false
+	}
+	var best chain
+	for _, step := range candidateSteps(ports) {
+		c, ok := followChain(ports, step)
+		if ok && c.score > best.score {
+			best = c
+		}
+	}
+	return best, best.score > 0
+}
+
+// candidateSteps gives every step that two or three neighbours suggest.
+func candidateSteps(ports []uint16) []int {
+	var steps []int
+	add := func(n int) {
+		if n != 0 && n >= -1<<15 && n < 1<<15 && !slices.Contains(steps, n) {
+			steps = append(steps, n)
+		}
+	}
+	for i := range ports {
+		for j := i + 1; j < len(ports) && j <= i+3; j++ {
+			d := distance(ports[i], ports[j])
+			if d%(j-i) == 0 {
+				add(d / (j - i))
+			}
+			add(d)
+			if j+1 < len(ports) {
+				if g := gcd(d, distance(ports[j], ports[j+1])); d < 0 {
+					add(-g)
+				} else {
+					add(g)
+				}
+			}
+		}
+	}
+	slices.SortFunc(steps, func(a, b int) int { // of equal scores, the smallest wins
+		return cmp.Or(cmp.Compare(max(a, -a), max(b, -b)), cmp.Compare(b, a))
+	})
+	return steps
+}
+
+// followChain finds the best way through ports by step alone: dynamic
+// programming over the last port on the chain and whether it has wrapped.
+func followChain(ports []uint16, step int) (chain, bool) {
+	type state struct {
+		value, weight, odds float64
+		points, steps       int
+		wrap                PortRange
+		jump                int // of the wrap: step - size of the range
+		ok                  bool
+	}
+	lo, hi := slices.Min(ports), slices.Max(ports)
+	span := math.Max(float64(hi-lo)+1, leastRange)
+	k := len(ports)
+	at := make([][2]state, k)
+	var best state
+	for j := range ports {
+		at[j][0] = state{points: 1, ok: true}
+		for i := range j {
+			gap := j - i
+			for w, from := range at[i] {
+				if !from.ok {
+					continue
+				}
+				next := from
+				next.points++
+				weight, missed, fits := stepWeight(ports[i], ports[j], step, gap)
+				switch {
+				case fits:
+					next.weight += weight
+					next.value += weight + 0.5
+					if next.steps++; next.steps > 1 { // the first step chose the step
+						next.odds += math.Log(math.Min(1, float64(2*missed*gap)/span))
+					}
+				case w == 0 && gap <= 2 && runsOver(ports[i], ports[j], step):
+					next.value += 0.5
+					next.jump = int(ports[j]) - int(ports[i])
+					next.wrap = PortRange{min(ports[i], ports[j]), max(ports[i], ports[j])}
+				case w == 1 && gap == 1 && int(ports[j])-int(ports[i]) == from.jump:
+					// A long step in a small range runs over often, each time alike.
+					next.weight, next.value, next.steps = next.weight+1, next.value+1.5, next.steps+1
+					next.odds += math.Log(2 / span)
+					next.wrap = PortRange{min(from.wrap.Lo, ports[i], ports[j]), max(from.wrap.Hi, ports[i], ports[j])}
+				default:
+					continue
+				}
+				to := w
+				if next.wrap.Known() {
+					to = 1
+				}
+				if !at[j][to].ok || next.value > at[j][to].value {
+					at[j][to] = next
+				}
+			}
+		}
+		for _, s := range at[j] {
+			if s.ok && s.value > best.value {
+				best = s
+			}
+		}
+	}
+	covered := float64(best.points) / float64(k)
+	needed := 2
+	if best.wrap.Known() {
+		needed = 4
+	}
+	if best.steps < needed || covered < 0.6 || best.odds+2*math.Log(float64(k)) > byChance {
+		return chain{}, false
+	}
+	return chain{
+		step: step, covered: covered, exact: best.weight / float64(best.steps),
+		constant: best.steps - 1, wrapped: best.wrap,
+		score: best.weight * covered * covered,
+	}, true
+}
+
+// stepWeight says how well b follows a on a counter that goes up by step, gap
+// places later in the sequence: 1 where each place in between drew once, less
+// where others must have drawn too, or places have not drawn.
+func stepWeight(a, b uint16, step, gap int) (weight float64, times int, ok bool) {
+	d := distance(a, b)
+	if d%step != 0 {
+		return 0, 0, false
+	}
+	times = d / step
+	if times < 1 || times > mostMissed+gap {
+		return 0, 0, false
+	}
+	if times >= gap {
+		return float64(gap) / float64(times), times, true
+	}
+	return 0.5 * float64(times) / float64(gap), times, true
+}
+
+// runsOver reports whether b can follow a because the counter started again at
+// the other end of its range.
+func runsOver(a, b uint16, step int) bool {
+	d := int(b) - int(a)
+	return d != 0 && (d > 0) != (step > 0) && max(d, -d)+max(step, -step) >= 64
+}
+
+// distance is how far b lies above a, the short way round: -32768 to 32767.
+func distance(a, b uint16) int { return int(int16(b - a)) }
+
+// gcd is the greatest common divisor of the two amounts; gcd(0, n) = |n|.
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return max(a, -a)
+}

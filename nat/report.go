@@ -1,0 +1,59 @@
+package nat
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Report is what a node found out about one local address: the NATs between it
+// and the internet. Type and Delta are the summary that goes into an address;
+// they describe TCP (guessed from UDP where TCP could not be asked).
+type Report struct {
+	Local    netip.Addr     // the interface's own address
+	External netip.Addr     // as most servers see it; zero when none answered
+	Type     Type           // of the NAT for TCP
+	Delta    Delta          // of the NAT for TCP
+	Warm     netip.AddrPort // where the node's own port is mapped for TCP; zero if unknown
+	UDP      Finding
+	TCP      Finding
+	// Externals are all external addresses that servers saw, the most seen
+	// first. More than one means a NAT with several addresses, or a liar.
+	Externals []netip.Addr
+	// Confidence in Type, from 0 (a guess) to 1.
+	Confidence float64
+	Guess      bool          // TCP was judged from UDP
+	Took       time.Duration // from the first packet to this report
+}
+
+// Finding is what was found out about one transport.
+type Finding struct {
+	Answered  int       // servers that answered; 0 means that the transport is blocked or unserved
+	Asked     int       // servers that were asked
+	Mapping   Behavior  // RFC 4787 §4.1
+	Filtering Behavior  // RFC 4787 §5; for TCP it is what UDP showed
+	Delta     Delta     // how ports move
+	Ports     PortRange // the range that a counter was seen to wrap in; zero if it was not
+	Samples   []Mapping // what the verdict rests on, oldest first
+	// Confidence in Mapping and Delta runs from 0 (a guess) to 1 (every sample
+	// agrees and there were enough). A transport that was inferred from the
+	// other has Guess set.
+	Confidence float64
+	Guess      bool
+	RTT        time.Duration // the shortest round trip to a server
+	// Lying are the servers that contradicted the others so that one NAT
+	// cannot explain it.
+	Lying []netip.AddrPort
+	// Rewritten tells that a gateway edits addresses in payloads.
+	Rewritten bool
+}
+
+// sureEnough is the confidence from which a verdict is more than a guess.
+const sureEnough = 0.5
+
+// NATed reports whether an external address was seen that is not our own.
+func (r Report) NATed() bool { return r.External.IsValid() && r.External != r.Local }
+
+// Sure reports whether Type and Delta rest on enough agreeing answers.
+func (r Report) Sure() bool {
+	return !r.Guess && r.Confidence >= sureEnough && (r.Type == Blocked || r.TCP.Confidence >= sureEnough)
+}
