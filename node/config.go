@@ -70,7 +70,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Key = k
 	}
 	if len(c.Brokers) == 0 {
-		c.Brokers = signaling.Home(c.Key.Public())
+		c.Brokers = signaling.Home(c.Key.Public(), signaling.ListenBrokers)
 	}
 	if len(c.STUNTCP) == 0 {
 		c.STUNTCP = c.STUN

@@ -131,7 +131,7 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 func (c *call) joinBrokers(ctx context.Context, runners *sync.WaitGroup) (leave func()) {
 	brokers := c.peer.Brokers
 	if len(brokers) == 0 {
-		brokers = signaling.CallerHome(c.peer.Key)
+		brokers = signaling.Home(c.peer.Key, signaling.CallBrokers)
 	}
 	var err error
 	var left func()
