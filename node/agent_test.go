@@ -1,0 +1,278 @@
+package node_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/probe"
+	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/signaling"
+	"github.com/sallyport-net/sallyport/signaling/broker"
+)
+
+// agentVariable makes the test binary play a host of the lab instead of
+// running tests: a node is one process, since its sockets must all be born in
+// one network namespace.
+const agentVariable = "SALLYPORT_TEST_AGENT"
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(agentVariable); role != "" {
+		if err := playAgent(role); err != nil {
+			fmt.Fprintln(os.Stderr, "agent:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	natlab.Main()
+	goleak.VerifyTestMain(m)
+}
+
+// role is what an agent is told to be.
+type role struct {
+	Serve    []string        `json:"serve,omitempty"` // addresses of a broker and STUN server
+	Key      string          `json:"key,omitempty"`   // 64 hex digits
+	Machine  string          `json:"machine,omitempty"`
+	Brokers  []string        `json:"brokers,omitempty"`
+	STUN     []string        `json:"stun,omitempty"`
+	Allow    []string        `json:"allow,omitempty"` // empty: everyone
+	Nobody   bool            `json:"nobody,omitempty"`
+	Only     []node.Strategy `json:"only,omitempty"`
+	HideLAN  bool            `json:"hide_lan,omitempty"`
+	Clock    time.Duration   `json:"clock,omitempty"`
+	Verbose  bool            `json:"verbose,omitempty"`
+	NoAccept bool            `json:"no_accept,omitempty"`
+}
+
+// order is what an agent is told to do; every order has one reply.
+type order struct {
+	Connect string        `json:"connect,omitempty"`
+	Bytes   int           `json:"bytes,omitempty"`
+	Keep    bool          `json:"keep,omitempty"` // leave the connection open
+	Timeout time.Duration `json:"timeout,omitempty"`
+	Report  bool          `json:"report,omitempty"`
+}
+
+// reply is what an agent says: first that it is ready, then one for each order.
+type reply struct {
+	Address string        `json:"address,omitempty"`
+	Health  string        `json:"health,omitempty"`
+	Report  string        `json:"report,omitempty"`
+	Error   string        `json:"error,omitempty"`
+	Hint    string        `json:"hint,omitempty"`
+	Refused bool          `json:"refused,omitempty"`
+	Via     node.Strategy `json:"via,omitempty"`
+	Remote  string        `json:"remote,omitempty"`
+	Usable  time.Duration `json:"usable,omitempty"` // Connect to both keys proven
+	Echo    time.Duration `json:"echo,omitempty"`   // Connect to the first echo
+	Took    time.Duration `json:"took,omitempty"`   // Connect to its return
+	Log     []string      `json:"log,omitempty"`
+	RSS     int           `json:"rss,omitempty"` // kB
+}
+
+func playAgent(text string) error {
+	var r role
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if r.Serve != nil {
+		return playServer(ctx, r)
+	}
+	return playNode(ctx, r)
+}
+
+func playServer(ctx context.Context, r role) error {
+	b, err := broker.Start(ctx, broker.Config{Listen: net.JoinHostPort(r.Serve[0], "1883"), MaxPerIP: 10_000})
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	s, err := probe.NewServer(serverConfig(r.Serve))
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	say(reply{Address: r.Serve[0]})
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return nil
+}
+
+func playNode(ctx context.Context, r role) error {
+	cfg := node.Config{MachineID: r.Machine, STUN: r.STUN, Strategies: r.Only, HideLAN: r.HideLAN}
+	if r.Key != "" {
+		var raw []byte
+		if _, err := fmt.Sscanf(r.Key, "%x", &raw); err != nil {
+			return err
+		}
+		k, err := address.PrivateKeyFromBytes(raw)
+		if err != nil {
+			return err
+		}
+		cfg.Key = k
+	}
+	for _, b := range r.Brokers {
+		cfg.Brokers = append(cfg.Brokers, address.Broker{URL: b})
+	}
+	if r.Nobody || len(r.Allow) > 0 {
+		var keys []address.Key
+		for _, s := range r.Allow {
+			k, err := address.ParseKey(s)
+			if err != nil {
+				return err
+			}
+			keys = append(keys, k)
+		}
+		only := signaling.Only(keys...)
+		cfg.Admission = &only
+	}
+	if r.Clock != 0 {
+		cfg.Now = func() time.Time { return time.Now().Add(r.Clock) }
+	}
+	if r.Verbose {
+		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	n, err := node.New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	if !r.NoAccept {
+		go echoAll(n)
+	}
+	broker, stun := n.Health()
+	say(reply{Address: n.Addr().String(), Health: healthText(broker, stun)})
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		var o order
+		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
+			return err
+		}
+		say(obey(ctx, n, o))
+	}
+	return nil
+}
+
+func healthText(errs ...error) string {
+	if err := errors.Join(errs...); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func say(r reply) {
+	b, _ := json.Marshal(r)
+	fmt.Println(string(b))
+}
+
+// echoAll sends back what each peer sends, until the peer ends.
+func echoAll(n *node.Node) {
+	for {
+		c, err := n.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			_, _ = io.Copy(c, c)
+			_ = c.(*node.Conn).CloseWrite()
+		}()
+	}
+}
+
+func obey(ctx context.Context, n *node.Node, o order) reply {
+	if o.Report {
+		return reply{Report: fmt.Sprintf("%+v", n.Reports()), Address: n.Addr().String(), RSS: resident()}
+	}
+	if o.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
+		defer cancel()
+	}
+	begun := time.Now()
+	c, err := n.Connect(ctx, o.Connect)
+	r := reply{Took: time.Since(begun)}
+	if err != nil {
+		r.Error = err.Error()
+		var h interface{ Hint() string }
+		if errors.As(err, &h) {
+			r.Hint = h.Hint()
+		}
+		return r
+	}
+	r.Via, r.Remote, r.Usable = c.Via(), c.RemoteAddr().String(), c.Took()
+	for _, e := range c.Timeline() {
+		r.Log = append(r.Log, fmt.Sprintf("%v %s %s", e.At.Round(time.Millisecond/10), e.Strategy, e.What))
+	}
+	if err := exchange(c, begun, o, &r); err != nil {
+		r.Error = err.Error()
+		r.Refused = errors.Is(err, node.ErrRefused)
+	}
+	return r
+}
+
+// exchange sends five bytes and waits for their echo, and then o.Bytes more
+// and compares the hashes.
+func exchange(c *node.Conn, begun time.Time, o order, r *reply) error {
+	if !o.Keep {
+		defer c.Close()
+	}
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := c.Write([]byte("hello")); err != nil {
+		return err
+	}
+	first := make([]byte, 5)
+	if _, err := io.ReadFull(c, first); err != nil {
+		return err
+	}
+	r.Echo = time.Since(begun)
+	if o.Keep {
+		return nil
+	}
+	data := make([]byte, o.Bytes)
+	random := rand.NewChaCha8([32]byte{1})
+	_, _ = random.Read(data)
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := c.Write(data)
+		wrote <- errors.Join(err, c.CloseWrite())
+	}()
+	back, err := io.ReadAll(c)
+	if err = errors.Join(err, <-wrote); err != nil {
+		return err
+	}
+	if a, b := sha256.Sum256(data), sha256.Sum256(back); a != b {
+		return fmt.Errorf("sent %d bytes, got %d others back", len(data), len(back))
+	}
+	return nil
+}
+
+// resident is this process's resident memory in kB.
+func resident() int {
+	b, _ := os.ReadFile("/proc/self/status")
+	for line := range bytes.Lines(b) {
+		var kb int
+		if _, err := fmt.Sscanf(string(line), "VmRSS: %d kB", &kb); err == nil {
+			return kb
+		}
+	}
+	return 0
+}
