@@ -33,7 +33,7 @@ type Plan struct {
 	// Allow is asked before every SYN; nil means yes. It is how a budget that
 	// several punches share takes part.
 	Allow func(remote netip.AddrPort, packets int) bool
-	Why      string
+	Why   string
 }
 
 // Validate refuses a plan that no end may carry out.
