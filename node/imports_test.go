@@ -1,0 +1,104 @@
+package node_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sallyport-net/sallyport"
+
+// mayImport says, for each package, which others of this module it may import
+// in what is not a test: nat ← address ← signaling, punch ← node ← cmd.
+var mayImport = map[string][]string{
+	"nat":                     {},
+	"nat/natlab":              {"nat"},
+	"nat/probe":               {"nat"},
+	"address":                 {"nat"},
+	"signaling":               {"address", "nat", "signaling/seal"},
+	"signaling/seal":          {"address"},
+	"signaling/reflector":     {"address", "signaling"},
+	"signaling/signalingtest": {"address", "signaling"},
+	"signaling/mqtt":          {"address", "signaling"},
+	"signaling/broker":        {"signaling"},
+	"punch":                   {"address", "nat"},
+	"node/link":               {"address"},
+	"node": {
+		"address", "nat", "nat/probe", "node/link", "punch",
+		"signaling", "signaling/mqtt", "signaling/reflector",
+	},
+}
+
+// onlyImporter says which package alone may import a foreign module.
+var onlyImporter = map[string]string{
+	"github.com/pion/stun/v2":                   "nat/probe",
+	"github.com/eclipse/paho.mqtt.golang":       "signaling/mqtt",
+	"github.com/mochi-mqtt/server/v2":           "signaling/broker",
+	"github.com/google/nftables":                "nat/natlab",
+	"github.com/spf13/cobra":                    "cmd/sallyport",
+	"github.com/decred/dcrd/dcrec/secp256k1/v4": "address",
+}
+
+func TestImportsPointDownwards(t *testing.T) {
+	seen := 0
+	for pkg, imports := range importsOf(t) {
+		seen++
+		allowed, known := mayImport[pkg]
+		for _, path := range imports {
+			if own, ok := strings.CutPrefix(path, module+"/"); ok {
+				if !strings.HasPrefix(pkg, "cmd/") && !slices.Contains(allowed, own) {
+					t.Errorf("%s imports %s", pkg, own)
+				}
+				if strings.HasPrefix(own, "cmd/") && !strings.HasPrefix(pkg, "cmd/") {
+					t.Errorf("%s imports a command", pkg)
+				}
+			}
+			for foreign, only := range onlyImporter {
+				if (path == foreign || strings.HasPrefix(path, foreign+"/")) && pkg != only {
+					t.Errorf("%s imports %s, which is left to %s", pkg, path, only)
+				}
+			}
+		}
+		if !known && !strings.HasPrefix(pkg, "cmd/") {
+			t.Errorf("package %s has no place in the order yet: add it to mayImport", pkg)
+		}
+	}
+	if seen < len(mayImport) {
+		t.Errorf("only %d of %d packages were found", seen, len(mayImport))
+	}
+}
+
+// importsOf reads what each package's files import, tests apart.
+func importsOf(t *testing.T) map[string][]string {
+	t.Helper()
+	all := map[string][]string{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		pkg := filepath.ToSlash(filepath.Dir(strings.TrimPrefix(filepath.ToSlash(path), "../")))
+		for _, i := range f.Imports {
+			p, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(all[pkg], p) {
+				all[pkg] = append(all[pkg], p)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
