@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -24,6 +25,7 @@ import (
 	"github.com/sallyport-net/sallyport/nat/natlab"
 	"github.com/sallyport-net/sallyport/nat/probe"
 	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/broker"
 )
@@ -58,6 +60,7 @@ type role struct {
 	HideLAN  bool            `json:"hide_lan,omitempty"`
 	Clock    time.Duration   `json:"clock,omitempty"`
 	Verbose  bool            `json:"verbose,omitempty"`
+	Flooded  bool            `json:"flooded,omitempty"` // a broker that lets everything through
 	NoAccept bool            `json:"no_accept,omitempty"`
 }
 
@@ -101,12 +104,20 @@ func playAgent(text string) error {
 }
 
 func playServer(ctx context.Context, r role) error {
-	b, err := broker.Start(ctx, broker.Config{Listen: net.JoinHostPort(r.Serve[0], "1883"), MaxPerIP: 10_000})
+	cfg := broker.Config{Listen: net.JoinHostPort(r.Serve[0], "1883"), MaxPerIP: 10_000}
+	if r.Flooded {
+		cfg.PublishRate, cfg.PublishBurst, cfg.Queue = 1e6, 1e6, 1e5
+	}
+	b, err := broker.Start(cfg)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	s, err := probe.NewServer(serverConfig(r.Serve))
+	stun := probe.ServerConfig{Primary: netip.AddrPortFrom(netip.MustParseAddr(r.Serve[0]), 3478), OnePort: len(r.Serve) == 1}
+	if len(r.Serve) > 1 {
+		stun.Alternate = netip.AddrPortFrom(netip.MustParseAddr(r.Serve[1]), 3479)
+	}
+	s, err := probe.NewServer(stun)
 	if err != nil {
 		return err
 	}
@@ -224,7 +235,7 @@ func obey(ctx context.Context, n *node.Node, o order) reply {
 	}
 	if err := exchange(c, begun, o, &r); err != nil {
 		r.Error = err.Error()
-		r.Refused = errors.Is(err, node.ErrRefused)
+		r.Refused = errors.Is(err, link.ErrRefused)
 	}
 	return r
 }
