@@ -108,7 +108,7 @@ func canonicalURL(raw string) (canonical, want string) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" || u.Host == "" {
-		return "", "a URL as mqtts://host:port"
+		return "", "an index, or a URL as mqtts://host:port"
 	}
 	port, known := brokerPorts[u.Scheme]
 	if !known {

@@ -41,9 +41,12 @@ func (a Address) Compact() (string, error) {
 	if a.Key.IsZero() {
 		return "", errors.New("address: a foreign node id has no compact form")
 	}
-	payload := a.pack()
+	return encodeCompact(a.pack()), nil
+}
+
+func encodeCompact(payload []byte) string {
 	sum := checksum(payload)
-	return compactPrefix + base58.Encode(append(payload, sum[:]...)), nil
+	return compactPrefix + base58.Encode(append(payload, sum[:]...))
 }
 
 const (
@@ -149,6 +152,10 @@ func (c *coder) key(k *Key) {
 	}
 }
 
+// ownURL stands for the index of a broker that has none: the first number that
+// no index has, since two tiers of 5 and 16 bits come before it.
+const ownURL = 1<<5 + 1<<16
+
 func (c *coder) brokers(list *[]Broker) {
 	some := len(*list) > 0
 	if c.flag(&some); !some {
@@ -161,12 +168,16 @@ func (c *coder) brokers(list *[]Broker) {
 	}
 	for i := range *list {
 		b := &(*list)[i]
-		own := b.URL != ""
-		if c.flag(&own); !own {
-			c.tiered(&b.Index, 5, 16)
-			continue
+		which := b.Index
+		if b.URL != "" {
+			which = ownURL
 		}
-		c.text(&b.URL, 7, 8)
+		c.tiered(&which, 5, 16, 0)
+		if which == ownURL {
+			c.text(&b.URL, 7, 8)
+		} else {
+			b.Index = which
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ func KeyFromBytes(b []byte) (Key, error) {
 
 // ParseKey reads a node id: base58 of the compressed public key.
 func ParseKey(s string) (Key, error) {
-	const longest = 46 // base58 of 33 bytes of which the first is 2 or 3 has 44 or 45
+	const longest = 46                   // base58 of 33 bytes of which the first is 2 or 3 has 44 or 45
 	if len(s) == 0 || len(s) > longest { // before base58, whose work grows with the square
 		return Key{}, fmt.Errorf("a node id has 44 or 45 characters, not %d", len(s))
 	}

@@ -35,7 +35,7 @@ func LoadOrCreateKey(path string) (key PrivateKey, created bool, err error) {
 		return PrivateKey{}, false, err
 	}
 	text := fmt.Sprintf("%s\n%s%s\n%x\n", keyFileAdvice, keyFileID, key.Public(), key.Bytes())
-	err = createFile(path, []byte(text))
+	err = createFile(path, []byte(text), os.Link)
 	if errors.Is(err, fs.ErrExist) {
 		key, err = LoadKey(path)
 		return key, false, err
@@ -89,7 +89,7 @@ func parseKeyFile(text string) (PrivateKey, error) {
 		return PrivateKey{}, errors.New("there is no key in it")
 	}
 	if id != "" && id != key.Public().String() {
-		return PrivateKey{}, fmt.Errorf("its key belongs to node id %s, not to %s as it says", key.Public(), shorten(id, foundShown))
+		return PrivateKey{}, fmt.Errorf("its key belongs to node id %s, not to %q as it says", key.Public(), shorten(id, foundShown))
 	}
 	return key, nil
 }
@@ -126,7 +126,7 @@ func readStateFile(path string) (text string, mode fs.FileMode, err error) {
 // fs.ErrExist where something has that name. Nobody ever sees half of it: it
 // is written under another name, created O_EXCL, and linked into place, which
 // fails where the name is taken.
-func createFile(path string, text []byte) (err error) {
+func createFile(path string, text []byte, link func(from, to string) error) error {
 	dir, base := filepath.Split(path)
 	if dir == "" {
 		dir = "."
@@ -142,7 +142,7 @@ func createFile(path string, text []byte) (err error) {
 	if err := writeAndClose(f, text); err != nil {
 		return err
 	}
-	err = os.Link(f.Name(), path)
+	err = link(f.Name(), path)
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return err
 	}

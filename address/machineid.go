@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 )
 
@@ -30,7 +31,7 @@ func LoadOrCreateMachineID(path string) (string, error) {
 		return id, err
 	}
 	id = NewMachineID()
-	err = createFile(path, []byte(id+"\n"))
+	err = createFile(path, []byte(id+"\n"), os.Link)
 	if errors.Is(err, fs.ErrExist) {
 		return loadMachineID(path)
 	}
