@@ -113,7 +113,7 @@ func (x *Exchange) converse(
 func (x *Exchange) insist(
 	ctx context.Context, to address.Key, brokers []address.Broker, m Message, w *waiter, wantsAnswer bool,
 ) (In, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(m.TTL)*time.Millisecond, errTTL)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(m.TTL)*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
 	failure := &NoAnswerError{To: to}
@@ -164,16 +164,11 @@ func (x *Exchange) insist(
 			if cause == ErrClosed {
 				return In{}, ErrClosed
 			}
-			if cause != errTTL {
-				failure.Cause = cause
-			}
-			failure.Waited = time.Since(begin)
+			failure.Cause, failure.Waited = cause, time.Since(begin)
 			return In{}, failure
 		}
 	}
 }
-
-var errTTL = errors.New("the ttl is over")
 
 // conclude makes an Answer of what came back.
 func (x *Exchange) conclude(asked Message, in In, peer address.Key) (Answer, error) {

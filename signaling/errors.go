@@ -21,14 +21,13 @@ var (
 )
 
 // NoAnswerError tells how a message was left without an answer. It unwraps to
-// ErrNoAnswer, to the end of the context where that was the cause, and to the
-// last failure to publish.
+// ErrNoAnswer, to what ended the waiting, and to the last failure to publish.
 type NoAnswerError struct {
 	To     address.Key
 	Copies int           // that were published, retransmissions included
 	Acked  bool          // it arrived, but nothing more came back
 	Waited time.Duration // from the first copy on
-	Cause  error         // of the end of waiting; nil where the ttl was over
+	Cause  error         // of the end of waiting; context.DeadlineExceeded where the ttl was over
 	Last   error         // why the last copy could not be published; usually nil
 }
 

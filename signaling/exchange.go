@@ -318,7 +318,7 @@ func (x *Exchange) Refuse(ctx context.Context, in In, reason Reason, detail stri
 // address makes m an answer to in.
 func (x *Exchange) address(m *Message, in In) {
 	m.Answers, m.Heard = in.Message.ID, in.heard
-	if m.Attempt.IsZero() {
+	if !in.Message.Attempt.IsZero() {
 		m.Attempt = in.Message.Attempt
 	}
 	m.ID = ID{} // an answer is never a copy of something else
