@@ -1,0 +1,48 @@
+package probe
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// mostPackets is how many packets a probe sends over one transport.
+	mostPackets = 60
+	// packetsPerConn is what a TCP connection that is opened, asked and reset
+	// takes: SYN, ACK, request, ACK of the answer, RST. Where the first ACK
+	// rides on the request and the second is never sent it is three.
+	packetsPerConn = 4
+)
+
+// budget counts packets down. The zero value is used up.
+type budget struct {
+	mu   sync.Mutex
+	left int
+}
+
+// take takes n packets out, all or none.
+func (b *budget) take(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.left < n {
+		return false
+	}
+	b.left -= n
+	return true
+}
+
+// give puts back what was not used.
+func (b *budget) give(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left += n
+}
+
+// lane is held by whoever opens mappings: one of them at a time, so that a
+// burst of packets whose order tells how the NAT counts is not disturbed by
+// our own others.
+type lane struct{ sync.Mutex }
+
+// gap lies between two packets of a burst, to keep them in order on their way
+// to the NAT.
+const gap = time.Millisecond

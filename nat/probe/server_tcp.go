@@ -1,0 +1,115 @@
+package probe
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// sendTime bounds how long a client may take to read one answer.
+const sendTime = 5 * time.Second
+
+// serveTCP accepts at p until the listener is closed.
+func (s *Server) serveTCP(p *spot) {
+	for {
+		c, err := p.tcp.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			s.cfg.Logger.Warn("stun accept failed", "at", p.at, "error", err)
+			if !s.pause() {
+				return
+			}
+			continue
+		}
+		source := unmapped(c.RemoteAddr().(*net.TCPAddr).AddrPort())
+		if !s.conns.add(c, source.Addr()) {
+			_ = c.Close()
+			continue
+		}
+		s.wg.Go(func() {
+			defer s.conns.remove(c, source.Addr())
+			s.converse(p, c, source)
+		})
+	}
+}
+
+// converse answers the requests of one connection, one after another. A client
+// that says nothing may stay for Idle; one that sends what is no STUN goes.
+func (s *Server) converse(p *spot, c net.Conn, source netip.AddrPort) {
+	end := time.Now().Add(s.cfg.Life)
+	for range s.cfg.Requests {
+		idle := time.Now().Add(s.cfg.Idle)
+		if idle.After(end) {
+			idle = end
+		}
+		if c.SetReadDeadline(idle) != nil {
+			return
+		}
+		m, err := readMessage(c)
+		if err != nil {
+			return
+		}
+		_, out := s.reply(p, m, source, true)
+		if out == nil {
+			continue
+		}
+		if c.SetWriteDeadline(time.Now().Add(sendTime)) != nil {
+			return
+		}
+		if _, err := c.Write(out); err != nil {
+			return
+		}
+	}
+}
+
+// connections are the open connections, counted by source.
+type connections struct {
+	mu       sync.Mutex
+	open     map[net.Conn]bool
+	from     map[netip.Prefix]int
+	all, per int
+	closed   bool
+}
+
+func newConnections(all, per int) *connections {
+	return &connections{open: map[net.Conn]bool{}, from: map[netip.Prefix]int{}, all: all, per: per}
+}
+
+// add takes c in, or is false when there are too many.
+func (s *connections) add(c net.Conn, ip netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	src := source(ip)
+	if s.closed || len(s.open) >= s.all || s.from[src] >= s.per {
+		return false
+	}
+	s.open[c] = true
+	s.from[src]++
+	return true
+}
+
+// remove closes c and forgets it.
+func (s *connections) remove(c net.Conn, ip netip.Addr) {
+	_ = c.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+	src := source(ip)
+	if s.from[src]--; s.from[src] <= 0 {
+		delete(s.from, src)
+	}
+}
+
+// close closes all and takes no more in.
+func (s *connections) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.open {
+		_ = c.Close()
+	}
+}
