@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sallyport-net/sallyport/address"
 )
 
 // Permit is what may be sent for one message. The dialer asks it before every
@@ -35,6 +37,7 @@ type Permit struct {
 
 	budget  *Budget
 	metered bool
+	sender  address.Key
 
 	mu   sync.Mutex
 	left int
@@ -64,7 +67,7 @@ func (p *Permit) Spend(now time.Time, d netip.AddrPort, n int) bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n > p.left || !p.budget.spend(now, d.Addr(), n) {
+	if n > p.left || !p.budget.knows(now, p.sender, d.Addr()) && !p.budget.spend(now, d.Addr(), n) {
 		return false
 	}
 	p.left -= n

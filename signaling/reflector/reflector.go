@@ -75,6 +75,7 @@ type Budget struct {
 	total  *rate.Limiter
 	sites  map[netip.Prefix]*account
 	swept  time.Time
+	proofs map[proof]time.Time // until when they count
 }
 
 type account struct {
@@ -88,6 +89,7 @@ func New(config Config) *Budget {
 		config: config,
 		total:  rate.NewLimiter(TotalRate, TotalBurst),
 		sites:  make(map[netip.Prefix]*account),
+		proofs: make(map[proof]time.Time),
 	}
 }
 
@@ -118,6 +120,7 @@ func (b *Budget) Vet(now time.Time, r Request) *Permit {
 		budget:   b,
 		left:     PerMessage,
 		metered:  r.Level != signaling.Listed,
+		sender:   r.Peer.Key,
 	}
 	if r.Level == signaling.Stranger {
 		p.left = 0
