@@ -1,0 +1,132 @@
+package natlab
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+)
+
+// upper is what a link leads up to: the internet or a box.
+type upper interface {
+	fromBelow(p *packet, from *link)
+	attach(a netip.Addr, k *link) // routes a to k
+	detach(a netip.Addr)
+	network(forBox bool) *subnet // in which a new child gets its addresses; nil if none is left
+}
+
+// lower is what a link leads down to: a box or a host.
+type lower interface {
+	fromAbove(p *packet)
+}
+
+// maxQueued bounds the packets under way on one link in one direction: a
+// second at 300 Mbit/s.
+const maxQueued = 1 << 15
+
+// link joins a host or a box to what is above it. The lab's lock guards it.
+type link struct {
+	Link
+	lab     *Lab
+	parent  upper
+	child   lower
+	net     *subnet
+	gateway netip.Addr // the parent's address on this link
+	cut     bool
+	rng     *rand.Rand
+	last    [2]time.Duration // latest arrival, by direction
+	queued  [2]int
+}
+
+// join links child to what it is behind, with n addresses.
+func (l *Lab) join(child lower, behind *Box, n int, quality Link) (*link, []netip.Addr, error) {
+	if err := quality.check(); err != nil {
+		return nil, nil, err
+	}
+	parent := upper(l.core)
+	if behind != nil {
+		if behind.lab != l {
+			return nil, nil, fmt.Errorf("behind %q, which is of another lab", behind.cfg.Name)
+		}
+		parent = behind
+	}
+	_, forBox := child.(*Box)
+	k := &link{Link: quality, lab: l, parent: parent, child: child, net: parent.network(forBox), rng: l.random()}
+	if k.net == nil {
+		return nil, nil, fmt.Errorf("no network left on the internet")
+	}
+	k.gateway = k.net.gateway()
+	addrs, err := k.number(n)
+	return k, addrs, err
+}
+
+// number gives the link's child n addresses.
+func (k *link) number(n int) ([]netip.Addr, error) {
+	var addrs []netip.Addr
+	for range n {
+		a, ok := k.net.take()
+		if !ok {
+			return nil, fmt.Errorf("network %v is full", k.net.prefix)
+		}
+		addrs = append(addrs, a)
+	}
+	for _, a := range addrs {
+		k.parent.attach(a, k)
+	}
+	return addrs, nil
+}
+
+// direction indexes the arrays of a link.
+func direction(down bool) int {
+	if down {
+		return 1
+	}
+	return 0
+}
+
+// send carries p to the other end, now or, by way of the queue, later.
+func (k *link) send(p *packet, down bool) {
+	if k.cut || k.Loss > 0 && k.rng.Float64() < k.Loss {
+		return
+	}
+	way, at := direction(down), k.lab.now+k.Delay
+	if k.Jitter > 0 {
+		at += time.Duration(k.rng.Int64N(int64(k.Jitter)))
+	} else {
+		at = max(at, k.last[way])
+	}
+	k.last[way] = max(at, k.last[way])
+	if at <= k.lab.now && k.queued[way] == 0 {
+		k.arrive(p, down)
+		return
+	}
+	if k.queued[way] < maxQueued {
+		k.queued[way]++
+		k.lab.schedule(event{at: at, link: k, down: down, p: p.clone()})
+	}
+}
+
+func (k *link) arrive(p *packet, down bool) {
+	if down {
+		k.child.fromAbove(p)
+	} else {
+		k.parent.fromBelow(p, k)
+	}
+}
+
+// set changes the link's quality.
+func (k *link) set(quality Link) error {
+	if err := quality.check(); err != nil {
+		return err
+	}
+	k.lab.mu.Lock()
+	defer k.lab.mu.Unlock()
+	k.Link = quality
+	return nil
+}
+
+func (k *link) setCut(cut bool) {
+	k.lab.mu.Lock()
+	defer k.lab.mu.Unlock()
+	k.cut = cut
+}
