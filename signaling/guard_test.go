@@ -162,6 +162,25 @@ func TestGuardOverflow(t *testing.T) {
 	}
 }
 
+// TestGuardForgetsNoWatermark fills the memory with others after a sender's own
+// watermark rose: what that one had forgotten stays Late all the same.
+func TestGuardForgetsNoWatermark(t *testing.T) {
+	g := NewGuard(Limits{IDs: 4, PerSender: 2, Rate: 10, Burst: 10})
+	a := testKey(t, 1).Public()
+	ahead := dated(0, noon.Add(5*time.Minute), time.Minute)
+	for n, m := range []Message{ahead, dated(1, noon, time.Minute), dated(2, noon, time.Minute)} {
+		if got := g.Take(noon, a, m); n < 2 && got != Fresh {
+			t.Fatalf("message %d: %v", n, got)
+		}
+	}
+	for n := range 4 { // pushes out the two ids of a, and nobody else's
+		g.Take(noon, testKey(t, byte(10+n)).Public(), dated(10+n, noon.Add(6*time.Minute), time.Minute))
+	}
+	if got := g.Take(noon, a, ahead); got != Late {
+		t.Errorf("the replay is %v, want %v", got, Late)
+	}
+}
+
 func TestGuardBudgets(t *testing.T) {
 	g := NewGuard(Limits{IDs: 1000, PerSender: 1000, Rate: 1, Burst: 3, TotalRate: 1, TotalBurst: 5})
 	a, b := testKey(t, 1).Public(), testKey(t, 2).Public()
