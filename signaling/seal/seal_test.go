@@ -74,8 +74,8 @@ func commonBytes(a, b []byte) (n int) {
 	return n
 }
 
-// TestDamage flips every bit of the header and of
-// the tag, and one bit of every byte between: none may go unnoticed.
+// TestDamage flips every bit of the header and of the tag, and one bit of every
+// byte between: none may go unnoticed.
 func TestDamage(t *testing.T) {
 	s, r := newKey(t), newKey(t)
 	sealed, err := Seal(s, r.Public(), []byte(`{"kind":"ACK"}`))
