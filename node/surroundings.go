@@ -104,7 +104,12 @@ func (n *Node) probeAll(ctx context.Context) error {
 			r, err := probe.Run(ctx, probe.Config{
 				Servers: n.cfg.STUN, TCPServers: n.cfg.STUNTCP,
 				Local: p.addr, WarmPort: n.warm.port, Logger: n.log,
-				Progress: func(r nat.Report) { n.learn(p, r); tell(nil) },
+				Progress: func(r nat.Report) {
+					n.learn(p, r)
+					if r.UDP.Answered+r.TCP.Answered > 0 {
+						tell(nil)
+					}
+				},
 			})
 			if err == nil {
 				n.learn(p, r)
