@@ -33,8 +33,8 @@ type link struct {
 	net     *subnet
 	gateway netip.Addr // the parent's address on this link
 	cut     bool
-	rng     *rand.Rand
-	last    [2]time.Duration // latest arrival, by direction
+	rng     [2]*rand.Rand    // by direction, so that one draws the same whatever the other does
+	last    [2]time.Duration // latest arrival
 	queued  [2]int
 }
 
@@ -51,7 +51,7 @@ func (l *Lab) join(child lower, behind *Box, n int, quality Link) (*link, []neti
 		parent = behind
 	}
 	_, forBox := child.(*Box)
-	k := &link{Link: quality, lab: l, parent: parent, child: child, net: parent.network(forBox), rng: l.random()}
+	k := &link{Link: quality, lab: l, parent: parent, child: child, net: parent.network(forBox), rng: [2]*rand.Rand{l.random(), l.random()}}
 	if k.net == nil {
 		return nil, nil, fmt.Errorf("no network left on the internet")
 	}
@@ -86,12 +86,12 @@ func direction(down bool) int {
 
 // send carries p to the other end, now or, by way of the queue, later.
 func (k *link) send(p *packet, down bool) {
-	if k.cut || k.Loss > 0 && k.rng.Float64() < k.Loss {
+	way, at := direction(down), k.lab.now+k.Delay
+	if k.cut || k.Loss > 0 && k.rng[way].Float64() < k.Loss {
 		return
 	}
-	way, at := direction(down), k.lab.now+k.Delay
 	if k.Jitter > 0 {
-		at += time.Duration(k.rng.Int64N(int64(k.Jitter)))
+		at += time.Duration(k.rng[way].Int64N(int64(k.Jitter)))
 	} else {
 		at = max(at, k.last[way])
 	}
