@@ -1,6 +1,7 @@
 package natlab
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -10,7 +11,7 @@ import (
 // upper is what a link leads up to: the internet or a box.
 type upper interface {
 	fromBelow(p *packet, from *link)
-	attach(a netip.Addr, k *link) // routes a to k
+	attach(a netip.Addr, k *link) bool // routes a to k; false if a is taken
 	detach(a netip.Addr)
 	network(forBox bool) *subnet // in which a new child gets its addresses; nil if none is left
 }
@@ -53,12 +54,14 @@ func (l *Lab) join(child lower, behind *Box, n int, quality Link) (*link, []neti
 	_, forBox := child.(*Box)
 	k := &link{Link: quality, lab: l, parent: parent, child: child, net: parent.network(forBox), rng: [2]*rand.Rand{l.random(), l.random()}}
 	if k.net == nil {
-		return nil, nil, fmt.Errorf("no network left on the internet")
+		return nil, nil, errFull
 	}
 	k.gateway = k.net.gateway()
 	addrs, err := k.number(n)
 	return k, addrs, err
 }
+
+var errFull = errors.New("no network left on the internet")
 
 // number gives the link's child n addresses.
 func (k *link) number(n int) ([]netip.Addr, error) {
@@ -66,14 +69,23 @@ func (k *link) number(n int) ([]netip.Addr, error) {
 	for range n {
 		a, ok := k.net.take()
 		if !ok {
+			k.release(addrs)
 			return nil, fmt.Errorf("network %v is full", k.net.prefix)
+		}
+		if !k.parent.attach(a, k) {
+			k.release(addrs)
+			return nil, fmt.Errorf("address %v is taken", a)
 		}
 		addrs = append(addrs, a)
 	}
-	for _, a := range addrs {
-		k.parent.attach(a, k)
-	}
 	return addrs, nil
+}
+
+// release ends the routes to addresses that number gave.
+func (k *link) release(addrs []netip.Addr) {
+	for _, a := range addrs {
+		k.parent.detach(a)
+	}
 }
 
 // direction indexes the arrays of a link.

@@ -332,6 +332,27 @@ func TestCarrier(t *testing.T) {
 	}
 }
 
+// Two firewalls can't have the same addresses, two NATs can.
+func TestAddressTaken(t *testing.T) {
+	l := newLab(t, Config{})
+	lan := netip.MustParsePrefix("60.1.1.0/24")
+	for _, firewall := range []bool{false, true} {
+		first := newBox(t, l, NAT{Firewall: firewall, LAN: lan})
+		second := newBox(t, l, NAT{Firewall: firewall, LAN: lan})
+		newHost(t, l, HostConfig{Behind: first})
+		if _, err := l.Host(HostConfig{Behind: second}); (err != nil) != firewall {
+			t.Errorf("firewall %v: %v", firewall, err)
+		}
+	}
+	small := newBox(t, l, NAT{LAN: netip.MustParsePrefix("10.9.9.0/29")})
+	if _, err := l.Host(HostConfig{Behind: small, Addresses: 6}); err == nil {
+		t.Error("6 hosts beside a router in a /29")
+	}
+	if _, err := l.Host(HostConfig{Behind: newBox(t, newLab(t, Config{}), NAT{})}); err == nil {
+		t.Error("behind a box of another lab")
+	}
+}
+
 func TestFirewallHost(t *testing.T) {
 	l := newLab(t, Config{})
 	server := newHost(t, l, HostConfig{})
