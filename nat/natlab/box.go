@@ -42,38 +42,19 @@ func (b *Box) start(cfg NAT) error {
 	l.mu.Lock()
 	k, externals, err := l.join(b, cfg.Behind, cfg.Externals, Link{cfg.Delay, cfg.Jitter, cfg.Loss})
 	if err == nil {
-		b.link = k
-		b.carrier = newSubnet(private(100, 64, n))
-		b.lan = newSubnet(private(192, 168, n))
-		switch {
-		case cfg.LAN.IsValid():
-			b.lan = newSubnet(cfg.LAN)
-		case cfg.Firewall && cfg.Behind == nil:
-			b.lan = l.core.network(false)
-		case cfg.Firewall:
-			b.lan = newSubnet(private(10, 0, n))
-		}
-		if cfg.Firewall {
-			b.carrier = b.lan
-		}
-		b.nat = newTranslator(cfg, externals, l.random())
+		b.link, b.nat = k, newTranslator(cfg, externals, l.random())
+		err = b.plan(n)
 	}
 	l.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	if b.lan == nil {
-		return fmt.Errorf("no network left on the internet")
-	}
 	var r *router
-	if cfg.Kernel {
+	if err == nil && cfg.Kernel {
 		r, err = newRouter(b)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		for _, a := range externals {
-			k.parent.detach(a)
+		if k != nil {
+			k.release(externals)
 		}
 		return err
 	}
@@ -82,6 +63,25 @@ func (b *Box) start(cfg NAT) error {
 		l.group.Go(func() { l.read(r.lan, b.inside) })
 	}
 	l.boxes = append(l.boxes, b)
+	return nil
+}
+
+// plan chooses the networks inside the n-th box.
+func (b *Box) plan(n int) error {
+	b.lan, b.carrier = newSubnet(private(192, 168, n)), newSubnet(private(100, 64, n))
+	switch {
+	case b.cfg.LAN.IsValid():
+		b.lan = newSubnet(b.cfg.LAN)
+	case b.cfg.Firewall && b.cfg.Behind == nil:
+		if b.lan = b.lab.core.network(false); b.lan == nil {
+			return errFull
+		}
+	case b.cfg.Firewall:
+		b.lan = newSubnet(private(10, 0, n))
+	}
+	if b.cfg.Firewall {
+		b.carrier = b.lan
+	}
 	return nil
 }
 
@@ -238,14 +238,15 @@ func (b *Box) outerFor(p *packet) netip.Addr {
 	return p.dst.Addr()
 }
 
-func (b *Box) attach(a netip.Addr, k *link) {
+func (b *Box) attach(a netip.Addr, k *link) bool {
+	if b.routes[a] != nil || b.cfg.Firewall && !b.link.parent.attach(a, b.link) {
+		return false
+	}
 	b.routes[a] = k
 	if _, ok := k.child.(*Host); ok && (len(b.links) == 0 || b.links[len(b.links)-1] != k) {
 		b.links = append(b.links, k)
 	}
-	if b.cfg.Firewall {
-		b.link.parent.attach(a, b.link)
-	}
+	return true
 }
 
 func (b *Box) detach(a netip.Addr) {
@@ -313,9 +314,7 @@ func (b *Box) Renumber() error {
 	if err != nil {
 		return fmt.Errorf("nat %q: %w", b.cfg.Name, err)
 	}
-	for _, a := range b.nat.externals {
-		b.link.parent.detach(a)
-	}
+	b.link.release(b.nat.externals)
 	b.nat.externals = externals
 	b.nat.forget()
 	return nil
