@@ -370,7 +370,10 @@ func TestClientIDsAndSessions(t *testing.T) {
 		t.Fatal("one of the two is deaf")
 	}
 	c.Disconnect(100)
-	until(t, "one client", func() bool { return b.Clients() == 1 })
+	until(t, "one client and its subscription", func() bool {
+		s := b.Stats()
+		return s.Clients == 1 && s.Subscriptions == 1
+	})
 	got := make(chan paho.Message, 10)
 	d := connect(t, options(b.URL()).SetClientID("same").SetCleanSession(false).
 		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { got <- m }))
@@ -398,13 +401,14 @@ func TestSlowReader(t *testing.T) {
 	} else if _, ok := p.(*packets.SubackPacket); !ok {
 		t.Fatalf("got %v, want SUBACK", p)
 	}
-	// It goes on sending, so that its reads never time out at the broker.
+	// It goes on sending, what needs no answer: at each packet mochi moves the
+	// deadlines.
 	ctx, cancel := context.WithCancel(context.Background())
 	pinged := make(chan struct{})
 	go func() {
 		defer close(pinged)
 		for ctx.Err() == nil {
-			if _, err := slow.Write([]byte{0xC0, 0}); err != nil {
+			if _, err := slow.Write([]byte{0x30, 15, 0, 13, 's', 'a', 'l', 'l', 'y', 'p', 'o', 'r', 't', '/', '1', '/', 'x'}); err != nil {
 				return
 			}
 			time.Sleep(20 * time.Millisecond)

@@ -232,7 +232,7 @@ func TestCloseInTheMiddle(t *testing.T) {
 func TestCloseWhileConnecting(t *testing.T) {
 	accepted := make(chan struct{}, 100)
 	silent := listen(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)); accepted <- struct{}{}; hold(c) })
-	for range 30 {
+	for range 200 {
 		c := newChannel(t, mqtt.Config{Brokers: at("tcp://" + silent)})
 		<-accepted
 		begin := time.Now()
