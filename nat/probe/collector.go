@@ -56,6 +56,12 @@ func (c *collector) mappings(t nat.Transport) []nat.Mapping {
 	return append([]nat.Mapping(nil), c.of(t).Mappings...)
 }
 
+func (c *collector) filtering() nat.FilteringVerdict {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return nat.ClassifyFiltering(c.s.UDP.Filters)
+}
+
 func (c *collector) of(t nat.Transport) *nat.Heard {
 	if t == nat.TCP {
 		return &c.s.TCP

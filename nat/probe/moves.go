@@ -53,16 +53,30 @@ func (p *prober) moves(ctx context.Context, t nat.Transport, servers []netip.Add
 	if t == nat.TCP {
 		wait *= 2 // a handshake comes first
 	}
-	for _, draw := range []func() []uint16{drawApart, drawRow, drawRow} { // the last one if too much got lost
-		for range 3 { // where a port is taken, others are drawn
-			if err := do(ctx, draw(), servers, wait); err == nil || ctx.Err() != nil {
-				break
-			}
-		}
+	for _, draw := range []func() []uint16{drawApart, drawRow} {
+		p.oneBurst(ctx, t, draw, servers, wait, do)
 		first()
-		if _, d := judge(); !d.NeedsConsecutive() {
+		if _, d := judge(); !d.NeedsConsecutive() || ctx.Err() != nil {
 			return
 		}
+	}
+}
+
+// oneBurst asks from ports that draw gives, and once more, with more patience,
+// where two or more answers are missing.
+func (p *prober) oneBurst(ctx context.Context, t nat.Transport, draw func() []uint16, servers []netip.AddrPort, wait time.Duration, do burst) {
+	for range 2 {
+		ports, before := draw(), len(p.mappings(t))
+		for range 3 { // where a port is taken, others are drawn
+			if err := do(ctx, ports, servers, wait); err == nil || ctx.Err() != nil {
+				break
+			}
+			ports = draw()
+		}
+		if len(p.mappings(t))-before >= len(ports)-1 || ctx.Err() != nil {
+			return
+		}
+		wait *= 2
 	}
 }
 

@@ -38,7 +38,15 @@ func Run(ctx context.Context, cfg Config) (nat.Report, error) {
 	wg.Go(func() { p.runUDP(ctx, udp, sync.OnceFunc(func() { first <- struct{}{} })) })
 	wg.Go(func() { p.runTCP(ctx, tcp, sync.OnceFunc(func() { first <- struct{}{} })) })
 	<-first
-	<-first
+	if late, ok := p.late(); ok {
+		select {
+		case <-first:
+		case <-late:
+			// One transport is silent, perhaps blocked: the other will do.
+		}
+	} else {
+		<-first
+	}
 	early := p.progress()
 	wg.Wait()
 	r := p.report()
@@ -64,6 +72,16 @@ func (p *prober) sentTCP(n int) {
 		p.tcpBudget.give(packetsPerConn - n)
 	}
 	p.log.Debug("stun connection closed", "packets", n)
+}
+
+// late fires when a first report is due: three round trips and one silence
+// after the start. It is false while nobody has answered.
+func (p *prober) late() (<-chan time.Time, bool) {
+	longest := time.Duration(0)
+	for _, m := range append(p.mappings(nat.UDP), p.mappings(nat.TCP)...) {
+		longest = max(longest, m.RTT)
+	}
+	return time.After(time.Until(p.start.Add(3*longest + silence(longest)))), longest > 0
 }
 
 // progress tells the caller what is known by now.
