@@ -26,18 +26,19 @@ const (
 )
 
 // findChain looks for the counter that explains most of ports, which stand in
-// the order in which a NAT chose them. Ports may be missing or false, others
+// the order in which a NAT chose them, at ascending places in its sequence of
+// allocations. Ports may be missing or false, others
 // may have drawn from the counter in between, two may have changed places, and
 // the counter may have wrapped. It prefers the step that explains the
 // most with the least: an even one, where 2, 4, 2 was seen, since 1 would need
 // others to have drawn each time.
-func findChain(ports []uint16) (chain, bool) {
+func findChain(ports []uint16, places []int) (chain, bool) {
 	if len(ports) < 3 {
 		return chain{}, false
 	}
 	var best chain
-	for _, step := range candidateSteps(ports) {
-		c, ok := followChain(ports, step)
+	for _, step := range candidateSteps(ports, places) {
+		c, ok := followChain(ports, places, step)
 		if ok && c.score > best.score {
 			best = c
 		}
@@ -46,7 +47,7 @@ func findChain(ports []uint16) (chain, bool) {
 }
 
 // candidateSteps gives every step that two or three neighbours suggest.
-func candidateSteps(ports []uint16) []int {
+func candidateSteps(ports []uint16, places []int) []int {
 	var steps []int
 	add := func(n int) {
 		if n != 0 && n >= -1<<15 && n < 1<<15 && !slices.Contains(steps, n) {
@@ -55,9 +56,9 @@ func candidateSteps(ports []uint16) []int {
 	}
 	for i := range ports {
 		for j := i + 1; j < len(ports) && j <= i+3; j++ {
-			d := distance(ports[i], ports[j])
-			if d%(j-i) == 0 {
-				add(d / (j - i))
+			d, gap := distance(ports[i], ports[j]), places[j]-places[i]
+			if d%gap == 0 {
+				add(d / gap)
 			}
 			add(d)
 			if j+1 < len(ports) {
@@ -75,38 +76,74 @@ func candidateSteps(ports []uint16) []int {
 	return steps
 }
 
-// followChain finds the best way through ports by step alone: dynamic
-// programming over the last port on the chain and whether it has wrapped.
-func followChain(ports []uint16, step int) (chain, bool) {
-	type state struct {
-		value, weight, odds float64
-		points, steps       int
-		wrap                PortRange
-		jump                int // of the wrap: step - size of the range
-		ok                  bool
+// continues reports whether ports go on by a step that is known from elsewhere,
+// for which fewer of them are enough.
+func continues(ports []uint16, places []int, step int) bool {
+	const byChance = -3 // one in 20
+	c, found := bestWay(ports, places, step)
+	return found && c.steps > 0 && 2*c.points >= len(ports) && c.odds+c.first+math.Log(float64(len(ports))) < byChance
+}
+
+// followChain judges the best way through ports by step alone.
+func followChain(ports []uint16, places []int, step int) (chain, bool) {
+	best, found := bestWay(ports, places, step)
+	k := float64(len(ports))
+	covered := float64(best.points) / k
+	needed := 2
+	if best.wrap.Known() {
+		needed = 4
+	}
+	if !found || best.steps < needed || covered < 0.6 || best.odds+2*math.Log(k) > byChance {
+		return chain{}, false
+	}
+	return chain{
+		step: step, covered: covered, exact: best.weight / float64(best.steps),
+		constant: best.steps - 1, wrapped: best.wrap,
+		score: best.weight * covered * covered,
+	}, true
+}
+
+// way is a way through a sequence of ports by one step.
+type way struct {
+	value, weight float64
+	first, odds   float64 // logarithms of how likely its first step is by chance, and the others
+	points, steps int
+	wrap          PortRange
+	jump          int // of the wrap: step - size of the range
+	ok            bool
+}
+
+// bestWay is dynamic programming over the last port on the way and whether the
+// counter has wrapped.
+func bestWay(ports []uint16, places []int, step int) (way, bool) {
+	if len(ports) == 0 {
+		return way{}, false
 	}
 	lo, hi := slices.Min(ports), slices.Max(ports)
 	span := math.Max(float64(hi-lo)+1, leastRange)
 	k := len(ports)
-	at := make([][2]state, k)
-	var best state
+	at := make([][2]way, k)
+	var best way
 	for j := range ports {
-		at[j][0] = state{points: 1, ok: true}
+		at[j][0] = way{points: 1, ok: true}
 		for i := range j {
-			gap := j - i
+			gap := places[j] - places[i]
 			for w, from := range at[i] {
 				if !from.ok {
 					continue
 				}
 				next := from
 				next.points++
-				weight, missed, fits := stepWeight(ports[i], ports[j], step, gap)
+				weight, times, fits := stepWeight(ports[i], ports[j], step, gap)
 				switch {
 				case fits:
 					next.weight += weight
 					next.value += weight + 0.5
-					if next.steps++; next.steps > 1 { // the first step chose the step
-						next.odds += math.Log(math.Min(1, float64(2*missed*gap)/span))
+					odds := math.Log(math.Min(1, float64(alternatives(times, gap))/span))
+					if next.steps++; next.steps > 1 {
+						next.odds += odds
+					} else { // which suggested the step in the first place
+						next.first = odds
 					}
 				case w == 0 && gap <= 2 && runsOver(ports[i], ports[j], step):
 					next.value += 0.5
@@ -115,7 +152,7 @@ func followChain(ports []uint16, step int) (chain, bool) {
 				case w == 1 && gap == 1 && int(ports[j])-int(ports[i]) == from.jump:
 					// A long step in a small range runs over often, each time alike.
 					next.weight, next.value, next.steps = next.weight+1, next.value+1.5, next.steps+1
-					next.odds += math.Log(2 / span)
+					next.odds += math.Log(1 / span)
 					next.wrap = PortRange{min(from.wrap.Lo, ports[i], ports[j]), max(from.wrap.Hi, ports[i], ports[j])}
 				default:
 					continue
@@ -135,19 +172,7 @@ func followChain(ports []uint16, step int) (chain, bool) {
 			}
 		}
 	}
-	covered := float64(best.points) / float64(k)
-	needed := 2
-	if best.wrap.Known() {
-		needed = 4
-	}
-	if best.steps < needed || covered < 0.6 || best.odds+2*math.Log(float64(k)) > byChance {
-		return chain{}, false
-	}
-	return chain{
-		step: step, covered: covered, exact: best.weight / float64(best.steps),
-		constant: best.steps - 1, wrapped: best.wrap,
-		score: best.weight * covered * covered,
-	}, true
+	return best, best.ok
 }
 
 // stepWeight says how well b follows a on a counter that goes up by step, gap
@@ -166,6 +191,15 @@ func stepWeight(a, b uint16, step, gap int) (weight float64, times int, ok bool)
 		return float64(gap) / float64(times), times, true
 	}
 	return 0.5 * float64(times) / float64(gap), times, true
+}
+
+// alternatives is how many ports would have done as well as one that lies
+// times steps ahead, gap places later.
+func alternatives(times, gap int) int {
+	if times == gap {
+		return 1
+	}
+	return 2 * times * gap
 }
 
 // runsOver reports whether b can follow a because the counter started again at

@@ -24,6 +24,10 @@ func (v DeltaVerdict) NeedsConsecutive() bool {
 	return !v.Consecutive && (v.Delta.Kind == Random || v.Delta.Kind == DeltaUnknown)
 }
 
+// enoughInRow is how many consecutive local ports show whether it matters that
+// they are.
+const enoughInRow = 4
+
 // ClassifyDelta judges how ports move, by the reference's definitions: random
 // local ports show equal, preserving and independent; consecutive ones, in the
 // order of time, show dependent; what fits none is random. m is what
@@ -49,9 +53,9 @@ func ClassifyDelta(ms []Mapping, m MappingVerdict) DeltaVerdict {
 	if v, ok := preserving(spread); ok {
 		return v
 	}
-	consecutive := len(runs) > 0
+	consecutive := slices.ContainsFunc(runs, func(run []Mapping) bool { return len(run) >= enoughInRow })
 	allocations := firstOfEach(ms, allocationKey(m.Behavior))
-	if c, ok := findChain(externalPorts(without(allocations, runs))); ok {
+	if c, ok := findChain(inTime(without(allocations, runs))); ok {
 		return counterVerdict(Independent, c, consecutive)
 	}
 	if v, ok := preservingModulo(spread); ok {
@@ -59,12 +63,12 @@ func ClassifyDelta(ms []Mapping, m MappingVerdict) DeltaVerdict {
 	}
 	var best chain
 	for _, run := range runs {
-		if c, ok := findChain(externalPorts(run)); ok && c.score > best.score {
+		if c, ok := findChain(byLocalPort(run)); ok && c.score > best.score {
 			best = c
 		}
 	}
 	if best.step != 0 {
-		return counterVerdict(Dependent, best, true)
+		return besides(best, allocations, runs, spread)
 	}
 	v := DeltaVerdict{Delta: Delta{Kind: Random}, Consecutive: consecutive}
 	n := len(firsts)
@@ -75,6 +79,32 @@ func ClassifyDelta(ms []Mapping, m MappingVerdict) DeltaVerdict {
 		v.Confidence = 1 - math.Pow(0.6, float64(n-2))
 	}
 	if !consecutive {
+		v.Confidence = min(v.Confidence, 0.4)
+	}
+	return v
+}
+
+// besides judges a counter that was found in a run of consecutive local ports
+// by what the other local ports show: too few of them, perhaps, to show it by
+// themselves.
+func besides(run chain, allocations []Mapping, runs [][]Mapping, spread []Mapping) DeltaVerdict {
+	others := without(allocations, runs)
+	if ports, places := inTime(others); continues(ports, places, run.step) {
+		return counterVerdict(Independent, run, true)
+	}
+	v := counterVerdict(Dependent, run, true)
+	if run.step == 1 {
+		moved := map[int]int{}
+		for _, s := range spread {
+			moved[distance(s.Local.Port(), s.External.Port())]++
+		}
+		for _, n := range moved {
+			if n > 1 {
+				return DeltaVerdict{Delta: Delta{Kind: Preserving}, Confidence: 0.6, Consecutive: true}
+			}
+		}
+	}
+	if len(others) < 4 { // one of them the run's own
 		v.Confidence = min(v.Confidence, 0.4)
 	}
 	return v
@@ -218,10 +248,23 @@ func without(ms []Mapping, runs [][]Mapping) []Mapping {
 	})
 }
 
-func externalPorts(ms []Mapping) []uint16 {
-	out := make([]uint16, len(ms))
+// inTime gives the external ports, each one place after the other.
+func inTime(ms []Mapping) (ports []uint16, places []int) {
 	for i, m := range ms {
-		out[i] = m.External.Port()
+		ports, places = append(ports, m.External.Port()), append(places, i)
 	}
-	return out
+	return ports, places
+}
+
+// byLocalPort gives the external ports of a run, at places that leave room for
+// the local ports that are missing. Where time and local ports do not go the
+// same way, the run shows nothing and is left out.
+func byLocalPort(run []Mapping) (ports []uint16, places []int) {
+	for i, m := range run {
+		if i > 0 && m.Local.Port() <= run[i-1].Local.Port() {
+			continue
+		}
+		ports, places = append(ports, m.External.Port()), append(places, int(m.Local.Port())-int(run[0].Local.Port()))
+	}
+	return ports, places
 }

@@ -21,8 +21,11 @@ type Report struct {
 	Externals []netip.Addr
 	// Confidence in Type, from 0 (a guess) to 1.
 	Confidence float64
-	Guess      bool          // TCP was judged from UDP
-	Took       time.Duration // from the first packet to this report
+	Guess      bool // TCP was judged from UDP
+	// Depth is how many hops lead through our own NATs: a packet with a TTL of
+	// Depth+1 leaves the last of them and gets little further. 0 is unknown.
+	Depth int
+	Took  time.Duration // from the first packet to this report
 }
 
 // Finding is what was found out about one transport.

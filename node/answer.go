@@ -37,7 +37,7 @@ func (n *Node) handle(ctx context.Context, in signaling.In) {
 // permit vets the destinations that a signal asks for.
 func (n *Node) permit(in signaling.In, dest []netip.AddrPort) *reflector.Permit {
 	p := n.reflect.Vet(n.cfg.Now(), reflector.Request{
-		Level: in.Level, Self: n.Address(), Peer: in.Message.From, From: in.From, Dest: dest,
+		Level: in.Level, Self: n.Address(), Peer: in.Message.From, Dest: dest,
 	})
 	for _, r := range p.Refused {
 		n.log.Info("not dialled", "peer", in.From.Short(), "destination", r.Dest, "why", r.Why)

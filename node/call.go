@@ -94,7 +94,14 @@ func reset(c net.Conn) { setLinger(c, 0) }
 func linger(c net.Conn) { setLinger(c, -1) }
 
 func setLinger(c net.Conn, sec int) {
-	if t, ok := c.(interface{ SetLinger(int) error }); ok {
+	for {
+		beneath, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		c = beneath.NetConn()
+	}
+	if t, ok := c.(*net.TCPConn); ok {
 		_ = t.SetLinger(sec)
 	}
 }

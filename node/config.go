@@ -36,8 +36,9 @@ type Config struct {
 	// the public ones that follow from the key.
 	Brokers []address.Broker
 	// STUN and STUNTCP are servers as "host:port", asked over UDP and over
-	// TCP. None of both means the public ones; where only STUN is set, its
-	// servers are asked over TCP too.
+	// TCP. Nil for both means the public ones; where only STUN is set, its
+	// servers are asked over TCP too. A list that is empty but not nil means
+	// that nobody is asked.
 	STUN, STUNTCP []string
 	// Interfaces names the network interfaces to use, best first. None means
 	// all that lead somewhere, the one with the default route first.
@@ -72,7 +73,7 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.Brokers) == 0 {
 		c.Brokers = signaling.Home(c.Key.Public(), signaling.ListenBrokers)
 	}
-	if len(c.STUNTCP) == 0 {
+	if c.STUNTCP == nil {
 		c.STUNTCP = c.STUN
 	}
 	if len(c.Strategies) == 0 {

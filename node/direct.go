@@ -14,8 +14,12 @@ import (
 )
 
 const (
-	// directTimeout bounds one direct dial: two repetitions of a lost SYN.
+	// directTimeout bounds a dial to where strangers get in: a SYN may be lost
+	// three times.
 	directTimeout = 4 * time.Second
+	// doubtfulTimeout bounds a dial to where they should not: it is tried
+	// because a port may be forwarded there, and one loss is forgiven.
+	doubtfulTimeout = 1500 * time.Millisecond
 	// stagger is between the starts of dials to different endpoints
 	// (RFC 8305 §5 has 250 ms for addresses that should all work; of ours
 	// most do not).
@@ -25,6 +29,16 @@ const (
 // direct dials the peer where its address says that it listens.
 func (c *call) direct(ctx context.Context) error {
 	return c.dialAll(ctx, Direct, dialable(c.node.Address(), c.peer))
+}
+
+// patience is how long a dial to e may take.
+func (c *call) patience(e netip.AddrPort) time.Duration {
+	for _, i := range c.peer.Interfaces() {
+		if e == i.ExternalEndpoint() && !i.NAT.AcceptsUnsolicited() && i.NAT != nat.TypeUnknown {
+			return doubtfulTimeout
+		}
+	}
+	return directTimeout
 }
 
 // dialAll dials endpoints one shortly after another, from ports of their own,
@@ -41,7 +55,7 @@ func (c *call) dialAll(ctx context.Context, via Strategy, to []netip.AddrPort) e
 				errs[k] = ctx.Err()
 				return
 			}
-			dialing, cancel := context.WithTimeout(ctx, directTimeout)
+			dialing, cancel := context.WithTimeout(ctx, c.patience(e))
 			defer cancel()
 			c.note(via, "dialling %v", e)
 			conn, err := coldDialer().DialContext(dialing, "tcp", e.String())

@@ -21,7 +21,7 @@ func Example() {
 	defer b.Close()
 	cfg := node.Config{
 		Brokers:    []address.Broker{{URL: b.URL()}},
-		STUN:       []string{"127.0.0.1:9"}, // nobody: loopback needs none
+		STUN:       []string{}, // loopback needs none
 		Interfaces: []string{"lo"},
 	}
 

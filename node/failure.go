@@ -1,9 +1,13 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
+	"syscall"
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/signaling"
@@ -91,3 +95,36 @@ func (e *ErrForeign) Error() string {
 
 // Hint says what to do instead.
 func (e *ErrForeign) Hint() string { return "ask the peer for its Sallyport address" }
+
+// dialError says in one short clause what a dial met.
+func dialError(to netip.AddrPort, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &DialError{to, err}
+}
+
+// DialError is a dial that led nowhere.
+type DialError struct {
+	To  netip.AddrPort
+	Err error
+}
+
+func (e *DialError) Error() string {
+	what := e.Err.Error()
+	var n net.Error
+	switch {
+	case errors.Is(e.Err, syscall.ECONNREFUSED):
+		what = "refused"
+	case errors.Is(e.Err, syscall.EHOSTUNREACH), errors.Is(e.Err, syscall.ENETUNREACH):
+		what = "unreachable"
+	case errors.Is(e.Err, context.Canceled):
+		what = "interrupted"
+	case errors.As(e.Err, &n) && n.Timeout():
+		what = "no answer"
+	}
+	return fmt.Sprintf("%v: %s", e.To, what)
+}
+
+// Unwrap gives what the system said.
+func (e *DialError) Unwrap() error { return e.Err }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/nat"
-	"github.com/sallyport-net/sallyport/nat/probe"
 	"github.com/sallyport-net/sallyport/punch"
 	"github.com/sallyport-net/sallyport/signaling"
 )
@@ -24,9 +23,6 @@ const (
 	// fallbackAfter is how long past the expected end of a primed punch the
 	// primer goes over to plain dialling.
 	fallbackAfter = 500 * time.Millisecond
-	// spread is how many successive ports are dialled where the peer's next
-	// one is a prediction.
-	spread = 4
 )
 
 // punch opens both NATs at once, for the best pair of each family.
@@ -205,60 +201,4 @@ func (n *Node) oneWay(brokers []address.Broker, theirs time.Duration) time.Durat
 		return theirs
 	}
 	return (ours + theirs) / 2
-}
-
-// endpoint is our end of one punch: where its SYNs leave from, and how that is
-// seen from outside.
-type endpoint struct {
-	local    netip.AddrPort
-	external []netip.AddrPort // predicted, likeliest first
-	fresh    bool             // a port of its own, on which nobody listens yet
-	depth    int
-	release  func()
-}
-
-// preparePunch takes the warm port where its mapping stands and its four-tuple
-// towards the peer is free, and otherwise a fresh port whose mapping it looks
-// up. The connection that revealed the mapping is kept until release, since
-// some NATs end the mapping with it.
-func (n *Node) preparePunch(ctx context.Context, i address.Interface, probeIt bool, toward []netip.AddrPort) (*endpoint, error) {
-	local := n.around.local(i.Index)
-	r := n.around.report(local)
-	if !probeIt {
-		if release, ok := n.tuples.take(toward); ok {
-			return &endpoint{
-				local: netip.AddrPortFrom(local, n.warm.port), external: []netip.AddrPort{i.ExternalEndpoint()},
-				depth: r.Depth, release: release,
-			}, nil
-		}
-	}
-	held, err := probe.Map(ctx, probe.MapConfig{Local: netip.AddrPortFrom(local, 0), Servers: n.cfg.STUNTCP, Logger: n.log})
-	if err != nil {
-		return nil, fmt.Errorf("looking up a fresh mapping: %w", err)
-	}
-	m := held.Mapping()
-	e := &endpoint{local: m.Local, external: []netip.AddrPort{m.External}, fresh: true, depth: r.Depth, release: func() { _ = held.Close() }}
-	if i.NAT == nat.Symmetric {
-		e.external = nil
-		for _, port := range nat.Predict(r.Delta, m, spread) {
-			e.external = append(e.external, netip.AddrPortFrom(m.External.Addr(), port))
-		}
-		if len(e.external) == 0 { // random: the peer needs the address alone
-			e.external = []netip.AddrPort{m.External}
-		}
-	}
-	return e, nil
-}
-
-// plan makes the endpoint's part of a meeting into orders for punch.Open.
-func (e *endpoint) plan(m punch.Meeting, a punch.Action, to []netip.AddrPort, wait, oneWay time.Duration) punch.Plan {
-	p := punch.Plan{Local: e.local, Listen: e.fresh, Wait: min(wait, punch.MaxWait), Why: m.Method.String() + ": " + m.Why}
-	if a.Dial {
-		p.Dial = to[:min(len(to), punch.MaxPorts)]
-	}
-	if a.Prime && e.depth > 0 {
-		p.TTL = e.depth + 1
-		p.Fallback = 4*oneWay + fallbackAfter
-	}
-	return p
 }

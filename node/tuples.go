@@ -72,10 +72,5 @@ func (h *holding) Close() error {
 	return h.Conn.Close()
 }
 
-// SetLinger is that of the TCP connection beneath.
-func (h *holding) SetLinger(sec int) error {
-	if t, ok := h.Conn.(interface{ SetLinger(int) error }); ok {
-		return t.SetLinger(sec)
-	}
-	return nil
-}
+// NetConn is the connection beneath.
+func (h *holding) NetConn() net.Conn { return h.Conn }

@@ -24,13 +24,15 @@ const (
 	// reprime is how often a primer renews its SYN, which must be before the
 	// kernel's own retransmission after 1 s goes out with full TTL.
 	reprime = 800 * time.Millisecond
-	// unprovenCost is what a connection may send before it is proven: the
-	// handshake's ACK, a token and its repetition, an ACK, and the RST that
-	// ends it.
-	unprovenCost = 5
-	// maxSYNs is how many SYNs one connect may send: at once, after 1 s and
-	// after 3 s. It is given up before the kernel would send the next.
-	maxSYNs = 3
+	// acceptedCost is what a host costs that accepts: the handshake's ACK, and
+	// the RST that ends the connection. It is set aside with every SYN.
+	acceptedCost = 2
+	// unprovenCost is what a connection may send besides before it is proven:
+	// a token and its repetition, and an ACK.
+	unprovenCost = 3
+	// maxSYNs is how many SYNs one connect may send. It is given up before the
+	// kernel would send the next.
+	maxSYNs = 4
 )
 
 // Connection is a TCP connection that Open found. It is not proven: success is
@@ -121,19 +123,26 @@ type opening struct {
 	failed FailedError
 }
 
-// spend takes n packets to remote from what is allowed, and reports whether
-// they were left.
-func (o *opening) spend(remote netip.AddrPort, n int) bool {
+// spend takes n packets to remote from what is allowed, and sets aside others
+// on top; it reports whether all were left.
+func (o *opening) spend(remote netip.AddrPort, n, aside int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if n > o.left || o.plan.Allow != nil && !o.plan.Allow(remote, n) {
+	if n+aside > o.left || o.plan.Allow != nil && !o.plan.Allow(remote, n) {
 		return false
 	}
-	o.left -= n
+	o.left -= n + aside
 	return true
 }
 
-// reserve is spend for packets of a connection that the other end accepted.
+// putBack gives back what was set aside.
+func (o *opening) putBack(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.left += n
+}
+
+// reserve takes packets for a connection that the other end accepted.
 func (o *opening) reserve(n int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -184,7 +193,8 @@ func (o *opening) work(ctx context.Context, remote netip.AddrPort) {
 		pause := time.Until(started.Add(retryGap))
 		switch {
 		case err == nil:
-			if !o.reserve(unprovenCost) {
+			if !o.reserve(acceptedCost + unprovenCost) {
+				_ = o.reserve(acceptedCost)
 				discard(conn)
 				return
 			}
@@ -217,9 +227,10 @@ var (
 // kernel's retransmissions included, before it can leave, and gives up where
 // no more is allowed.
 func (o *opening) connect(ctx context.Context, remote netip.AddrPort, ttl int) (net.Conn, error) {
-	if !o.spend(remote, 1) {
+	if !o.spend(remote, 1, acceptedCost) {
 		return nil, errSpent
 	}
+	defer o.putBack(acceptedCost)
 	started := time.Now()
 	t, err := startConnect(o.plan.Local, remote, ttl)
 	if err != nil {
@@ -239,7 +250,7 @@ func (o *opening) connect(ctx context.Context, remote netip.AddrPort, ttl int) (
 			return nil, err
 		case ttl > 0:
 			return o.swap(ctx, t)
-		case paid == maxSYNs || !o.spend(remote, 1):
+		case paid == maxSYNs || !o.spend(remote, 1, 0):
 			t.close()
 			return nil, errSilent
 		}
@@ -265,8 +276,9 @@ func waitUntil(ctx context.Context, t *tuple, limit time.Time) (net.Conn, error)
 }
 
 // lasts is how long a connect stays pending before the kernel sends SYN number
-// n+1: that happens after 1, 3, 7 s … (RFC 6298 §5.5).
-func lasts(n int) time.Duration { return time.Duration(1<<n-1)*time.Second - 50*time.Millisecond }
+// n+1: Linux repeats the first ones every second since 6.5
+// (tcp_syn_linear_timeouts), and after 1, 3, 7 s before that (RFC 6298 §5.5).
+func lasts(n int) time.Duration { return time.Duration(n)*time.Second - 50*time.Millisecond }
 
 // discard closes a connection with an RST, so that nothing of it lingers.
 func discard(c net.Conn) {

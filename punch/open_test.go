@@ -125,7 +125,7 @@ func TestOpenGoesOnUntilProven(t *testing.T) {
 	if !errors.As(err, &failed) {
 		t.Fatalf("got %v", err)
 	}
-	if want := 20 / (1 + unprovenCost); tries != want {
+	if want := 20 / (1 + acceptedCost + unprovenCost); tries != want {
 		t.Errorf("%d connections for 20 packets, want %d", tries, want)
 	}
 }
@@ -138,7 +138,7 @@ func TestOpenKeepsToItsPackets(t *testing.T) {
 		packets int
 		budget  int // of Allow
 		want    int
-	}{{"its own", 7, 1000, 7}, {"a shared budget", 50, 4, 4}} {
+	}{{"its own", 7, 1000, 7 - acceptedCost}, {"a shared budget", 50, 4, 4}} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, _ := within(t, 10*time.Second)
 			asked := 0

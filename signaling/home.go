@@ -31,6 +31,15 @@ const (
 // entry that comes or goes moves only the keys that it attracts or attracted.
 func Home(key address.Key, n int) []address.Broker { return home(wellKnown, Generation, key, n) }
 
+// Brokers gives the brokers by which to call the node that a belongs to: those
+// that it names, or else the first ones of Home.
+func Brokers(a address.Address) []address.Broker {
+	if len(a.Brokers) > 0 {
+		return slices.Clone(a.Brokers)
+	}
+	return Home(a.Key, CallBrokers)
+}
+
 func home(list []Operator, generation int, key address.Key, n int) []address.Broker {
 	ranked := make([]int, len(list))
 	weights := make([]uint64, len(list))

@@ -1,10 +1,14 @@
 package signaling
 
 import (
+	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/signaling/seal"
 )
 
 func TestWellKnown(t *testing.T) {
@@ -81,6 +85,54 @@ func TestHomeVectors(t *testing.T) {
 	}
 }
 
+// TestSpecification holds docs/signaling.md to the code.
+func TestSpecification(t *testing.T) {
+	text, err := os.ReadFile("../docs/signaling.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(text)
+	for _, h := range homes {
+		list := strings.Trim(strings.ReplaceAll(fmt.Sprint(h.want), " ", ", "), "[]")
+		if row := fmt.Sprintf("| `%s` | %s |", h.id, list); !strings.Contains(doc, row) {
+			t.Errorf("lacks the row %q", row)
+		}
+	}
+	for n, op := range WellKnown() {
+		if want := fmt.Sprintf("%d %s", n, op.Name); !strings.Contains(doc, want) {
+			t.Errorf("lacks %q in the list", want)
+		}
+	}
+	body, err := Encode(message(t, KindPunch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(doc, string(body)) {
+		t.Errorf("the example is not\n%s", body)
+	}
+	for _, kind := range kinds {
+		if !strings.Contains(doc, "| `"+string(kind)+"` |") {
+			t.Errorf("lacks the kind %s", kind)
+		}
+	}
+	for _, number := range []string{
+		fmt.Sprintf("at most %d bytes", seal.MaxBody),
+		fmt.Sprintf("%d payloads a second, %d at once", BrokerRate, BrokerBurst),
+		fmt.Sprintf("last %d payloads", maxHashes),
+		fmt.Sprintf("| %d in all, %d of one sender |", openLimits.IDs, openLimits.PerSender),
+		fmt.Sprintf("| %d in all, %d of one sender |", listedLimits.IDs, listedLimits.PerSender),
+		fmt.Sprintf("| %d in all, %d for one sender |", maxReplies, senderShare),
+		fmt.Sprintf("open senders have %d messages at once and one a second, and %d at once and %.0f a second in all; listed ones %d at once and %.0f a second",
+			openLimits.Burst, openLimits.TotalBurst, openLimits.TotalRate, listedLimits.Burst, listedLimits.Rate),
+		fmt.Sprintf("remembered for %.0f minutes", hold.Minutes()),
+		fmt.Sprintf("at most %d times", maxResending),
+	} {
+		if !strings.Contains(doc, number) {
+			t.Errorf("does not say %q", number)
+		}
+	}
+}
+
 func TestHomeMovesFew(t *testing.T) {
 	var before []Operator
 	for range 9 {
@@ -144,6 +196,17 @@ func TestHomeSizes(t *testing.T) {
 		if !slices.Contains(call, b) {
 			t.Errorf("listens on %v, is called on %v", listen, call)
 		}
+	}
+}
+
+func TestBrokers(t *testing.T) {
+	key := testKey(t, 1).Public()
+	if got := Brokers(address.Address{Key: key}); !slices.Equal(got, Home(key, CallBrokers)) {
+		t.Errorf("of a bare key: %v", got)
+	}
+	own := []address.Broker{{URL: "mqtt://127.0.0.1:1883"}}
+	if got := Brokers(address.Address{Key: key, Brokers: own}); !slices.Equal(got, own) {
+		t.Errorf("of an address that names one: %v", got)
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// apart is how many local ports that lie apart are tried, in a row is how
-	// many consecutive ones: with the base port, what six and five samples
-	// show is no accident (the reference wants five that agree).
-	apart = 5
+	// apart is how many local ports that lie apart are tried, inRow is how
+	// many consecutive ones. With the base port it is five each time, as many
+	// as the reference wants.
+	apart = 4
 	inRow = 5
 	// The local ports that are drawn: what Linux gives out by itself, but for
 	// the ends.
@@ -34,7 +34,10 @@ func (p *prober) moves(ctx context.Context, t nat.Transport, servers []netip.Add
 		m := nat.ClassifyMapping(ms)
 		return m, nat.ClassifyDelta(ms, m)
 	}
-	m, _ := judge()
+	m, d := judge()
+	if d.Delta.Kind == nat.Independent && d.Confidence > 0.8 {
+		return // a mapping for each server has shown it already
+	}
 	if m.Behavior == nat.EndpointIndependent && !m.Translated {
 		return // no NAT
 	}
@@ -50,7 +53,7 @@ func (p *prober) moves(ctx context.Context, t nat.Transport, servers []netip.Add
 	if t == nat.TCP {
 		wait *= 2 // a handshake comes first
 	}
-	for _, draw := range []func() []uint16{drawApart, drawRow} {
+	for _, draw := range []func() []uint16{drawApart, drawRow, drawRow} { // the last one if too much got lost
 		for range 3 { // where a port is taken, others are drawn
 			if err := do(ctx, draw(), servers, wait); err == nil || ctx.Err() != nil {
 				break

@@ -57,6 +57,15 @@ type prober struct {
 	udpBudget, tcpBudget budget
 }
 
+// sentTCP settles the account of a connection that has sent n packets; n of 1
+// is an unknown number.
+func (p *prober) sentTCP(n int) {
+	if n > 1 {
+		p.tcpBudget.give(packetsPerConn - n)
+	}
+	p.log.Debug("stun connection closed", "packets", n)
+}
+
 // progress tells the caller what is known by now.
 func (p *prober) progress() nat.Report {
 	r := p.report()

@@ -11,9 +11,10 @@ import (
 	"github.com/sallyport-net/sallyport/nat"
 )
 
-// runTCP dials every server from the warm port, looks at the other ports and
-// IPs that they name, and then sees how ports move. Connections stay open
-// until all is done, since some NATs give a port back at the first RST.
+// runTCP dials every server from the warm port, then looks at other ports and
+// IPs that they name, and sees how ports move. The warm port's connections
+// stay open until all is done, and those of a burst until the burst is over,
+// since some NATs give a port back at the first RST.
 func (p *prober) runTCP(ctx context.Context, servers []target, enough func()) {
 	defer enough()
 	if len(servers) == 0 {
@@ -28,7 +29,7 @@ func (p *prober) runTCP(ctx context.Context, servers []target, enough func()) {
 		}
 	}
 	h := &tcpHand{p: p, warm: dialer{netip.AddrPortFrom(p.local, warm), true, p.cfg.Control}}
-	defer h.close()
+	defer h.close(0)
 	start := time.Now()
 	h.askAll(ctx, servers, true)
 	alive := h.alive()
@@ -38,6 +39,9 @@ func (p *prober) runTCP(ctx context.Context, servers []target, enough func()) {
 	var others, report sync.WaitGroup
 	defer report.Wait()
 	others.Go(func() {
+		if m := nat.ClassifyMapping(p.mappings(nat.TCP)); m.Behavior == nat.EndpointIndependent && m.Confidence > 0.7 {
+			return
+		}
 		if more := h.others(servers); len(more) > 0 {
 			h.askAll(ctx, more, false)
 		}
@@ -130,6 +134,7 @@ func (h *tcpHand) ask(ctx context.Context, d dialer, to netip.AddrPort, begun fu
 	}
 	c, sent, err := d.dial(ctx, to, begun)
 	if err != nil {
+		h.p.tcpBudget.give(packetsPerConn - 2) // a SYN, and perhaps again
 		return reply{}, cause(ctx, err)
 	}
 	h.mu.Lock()
@@ -153,7 +158,7 @@ func (h *tcpHand) alive() []netip.AddrPort {
 	return out
 }
 
-// others gives up to two further addresses that are worth asking: the other
+// others gives, where it matters, up to two further addresses that are worth asking: the other
 // port of one server, without which address-dependent mapping can't be told
 // from address- and port-dependent, unless two ports of one IP were asked; and
 // a second IP, if all answers came from one.
@@ -210,15 +215,22 @@ func (h *tcpHand) burst(ctx context.Context, locals []uint16, servers []netip.Ad
 	}
 	h.p.lane.Unlock()
 	wg.Wait()
+	h.close(h.warm.local.Port())
 	return nil
 }
 
-// close resets all connections.
-func (h *tcpHand) close() {
+// close resets all connections but those from the port but. Those that are
+// quick about it have never sent the ACK of the answer.
+func (h *tcpHand) close(but uint16) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, c := range h.conns {
+	h.conns = slices.DeleteFunc(h.conns, func(c *net.TCPConn) bool {
+		if uint16(c.LocalAddr().(*net.TCPAddr).Port) == but {
+			return false
+		}
+		n := packetsOut(c) + 1 // the RST
 		_ = c.Close()
-	}
-	h.conns = nil
+		h.p.sentTCP(n)
+		return true
+	})
 }

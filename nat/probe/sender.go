@@ -8,9 +8,9 @@ import (
 const (
 	// mostPackets is how many packets a probe sends over one transport.
 	mostPackets = 60
-	// packetsPerConn is what a TCP connection that is opened, asked and reset
-	// takes: SYN, ACK, request, ACK of the answer, RST. Where the first ACK
-	// rides on the request and the second is never sent it is three.
+	// packetsPerConn is what a TCP connection takes that is opened, asked and
+	// reset: SYN, request with the handshake's ACK (see saveACK), ACK of the
+	// answer, RST.
 	packetsPerConn = 4
 )
 
@@ -31,11 +31,11 @@ func (b *budget) take(n int) bool {
 	return true
 }
 
-// give puts back what was not used.
+// give puts n packets back that were not sent after all.
 func (b *budget) give(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.left += n
+	b.left = min(b.left+n, mostPackets)
 }
 
 // lane is held by whoever opens mappings: one of them at a time, so that a

@@ -75,6 +75,9 @@ type unread struct {
 	head []byte
 }
 
+// NetConn is the connection beneath.
+func (u *unread) NetConn() net.Conn { return u.Conn }
+
 func (u *unread) Read(p []byte) (int, error) {
 	if len(u.head) == 0 {
 		return u.Conn.Read(p)

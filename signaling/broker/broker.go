@@ -43,7 +43,7 @@ type Config struct {
 	MaxSubscriptions int           // per client; default 8
 	PublishRate      float64       // messages a second and client, more are dropped; default 20
 	PublishBurst     int           // messages at once and client; default 60
-	Queue            int           // messages waiting for one slow reader, more are dropped; default 32
+	Queue            int           // messages waiting for one slow reader, more are dropped; default 64
 	ConnectTimeout   time.Duration // from accept to a complete CONNECT; default 10 s
 	WriteTimeout     time.Duration // for one write to a client; default 10 s
 	MaxKeepAlive     time.Duration // a client that asks for more, or for none, gets this; default 5 min, at most 10 h
@@ -96,7 +96,7 @@ func (c Config) withDefaults() (Config, error) {
 	setInt(&c.MaxPacket, 16<<10)
 	setInt(&c.MaxSubscriptions, 8)
 	setInt(&c.PublishBurst, 60)
-	setInt(&c.Queue, 32)
+	setInt(&c.Queue, 64)
 	setDuration(&c.ConnectTimeout, 10*time.Second)
 	setDuration(&c.WriteTimeout, 10*time.Second)
 	setDuration(&c.MaxKeepAlive, 5*time.Minute)

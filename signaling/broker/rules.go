@@ -70,6 +70,9 @@ func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	if limit := uint16(r.broker.config.MaxKeepAlive / time.Second); cl.State.Keepalive == 0 || cl.State.Keepalive > limit {
 		cl.State.Keepalive = limit
 	}
+	// mochi waits one and a half times as long, rounded down: for 1 s that is
+	// 1 s, and a client that pings each second would be cut off.
+	cl.State.Keepalive += cl.State.Keepalive & 1
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sallyport-net/sallyport/address"
 )
 
 // Permit is what may be sent for one message. The dialer asks it before every
@@ -35,6 +37,7 @@ type Permit struct {
 
 	budget  *Budget
 	metered bool
+	sender  address.Key
 
 	mu   sync.Mutex
 	left int
@@ -54,17 +57,22 @@ func (p *Permit) Left() int {
 // Spend takes n packets to d, and reports whether they may be sent. It says no
 // after the deadline, to destinations that are not in Dest, and where the
 // message, the destination or the total has run dry; a no costs nothing. Where
-// Birthday is set, every port of the hosts in Dest may be spent on.
+// Birthday is set, every port from 1024 of the hosts in Dest may be spent on, and
+// has a budget of its own.
 func (p *Permit) Spend(now time.Time, d netip.AddrPort, n int) bool {
-	if n < 1 || now.After(p.Deadline) || !p.covers(d) {
+	named := slices.Contains(p.Dest, d)
+	if n < 1 || now.After(p.Deadline) || !named && !p.random(d) {
 		return false
 	}
-	if !p.metered {
+	switch {
+	case !p.metered:
 		return true
+	case !named:
+		return p.budget.random.AllowN(now, n)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n > p.left || !p.budget.spend(now, d.Addr(), n) {
+	if n > p.left || !p.budget.knows(now, p.sender, d.Addr()) && !p.budget.spend(now, d.Addr(), n) {
 		return false
 	}
 	p.left -= n
@@ -84,10 +92,8 @@ func (p *Permit) Connect(now time.Time, d netip.AddrPort, lasts time.Duration) t
 	return 0
 }
 
-func (p *Permit) covers(d netip.AddrPort) bool {
-	if slices.Contains(p.Dest, d) {
-		return true
-	}
+// random reports whether d may be dialled though nobody named its port.
+func (p *Permit) random(d netip.AddrPort) bool {
 	return p.Birthday && d.Port() >= 1024 && slices.ContainsFunc(p.Dest, func(o netip.AddrPort) bool {
 		return o.Addr() == d.Addr()
 	})

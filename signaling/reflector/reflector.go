@@ -11,7 +11,8 @@
 //   - at most 500 at once and 50 a second to all destinations together
 //   - inner addresses only where an external address of the sender equals one of
 //     ours or a beacon of the sender was heard on the LAN, and no port below 1024
-//   - no random ports
+//   - no random ports; where the configuration allows them, 1024 packets to them
+//     at once and 17 a second in all
 //
 // Whoever asks, nothing is sent to addresses that no peer can have (prefixes.go
 // lists them), nor to this machine unless the sender is on it.
@@ -46,6 +47,8 @@ const (
 	PerSiteBurst     = 60 // packets
 	TotalRate        = 50 // packets per second
 	TotalBurst       = 500
+	RandomRate       = 17   // packets per second to random ports
+	RandomBurst      = 1024 // packets: 98 % of a birthday with 256 sockets
 	MaxDestinations  = 32   // of one message that are looked at
 	lowestInnerPort  = 1024 // for open senders: routers and printers listen below
 	maxSites         = 4096
@@ -73,8 +76,10 @@ type Budget struct {
 	config Config
 	mu     sync.Mutex
 	total  *rate.Limiter
+	random *rate.Limiter
 	sites  map[netip.Prefix]*account
 	swept  time.Time
+	proofs map[proof]time.Time // until when they count
 }
 
 type account struct {
@@ -87,7 +92,9 @@ func New(config Config) *Budget {
 	return &Budget{
 		config: config,
 		total:  rate.NewLimiter(TotalRate, TotalBurst),
+		random: rate.NewLimiter(RandomRate, RandomBurst),
 		sites:  make(map[netip.Prefix]*account),
+		proofs: make(map[proof]time.Time),
 	}
 }
 
@@ -118,6 +125,7 @@ func (b *Budget) Vet(now time.Time, r Request) *Permit {
 		budget:   b,
 		left:     PerMessage,
 		metered:  r.Level != signaling.Listed,
+		sender:   r.Peer.Key,
 	}
 	if r.Level == signaling.Stranger {
 		p.left = 0
@@ -164,12 +172,7 @@ func (r Request) objection(d netip.AddrPort, near bool) string {
 		if r.Self.MachineID == "" || r.Self.MachineID != r.Peer.MachineID {
 			return "the sender is not on this machine"
 		}
-		if !listed && !near {
-			return "the sender is on another network"
-		}
-		if !listed && d.Port() < lowestInnerPort {
-			return "a port of the system"
-		}
+		fallthrough
 	case inner:
 		if !listed && !near {
 			return "the sender is on another network"

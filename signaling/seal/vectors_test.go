@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -24,7 +25,11 @@ type vector struct {
 	Sender    string `json:"sender,omitempty"`    // private key, 32 bytes
 	Ephemeral string `json:"ephemeral,omitempty"` // private key, 32 bytes
 	Body      string `json:"body,omitempty"`      // text
-	Sealed    string `json:"sealed"`              // the payload
+	Shared    string `json:"shared,omitempty"`    // x
+	Key       string `json:"key,omitempty"`       // of XChaCha20-Poly1305
+	Nonce     string `json:"nonce,omitempty"`
+	Hash      string `json:"hash,omitempty"` // what the sender signs
+	Sealed    string `json:"sealed"`         // the payload
 	// Error is what Open must give: "" for none, else format, unsealed,
 	// content or signature.
 	Error string `json:"error,omitempty"`
@@ -62,6 +67,10 @@ func TestVectors(t *testing.T) {
 			if string(body) != v.Body {
 				t.Errorf("body %q, want %q", body, v.Body)
 			}
+			shared, key, nonce, hash := steps(t, v)
+			if v.Shared != shared || v.Key != key || v.Nonce != nonce || v.Hash != hash {
+				t.Errorf("the steps are %s, %s, %s, %s", shared, key, nonce, hash)
+			}
 			again, err := sealWith(private(t, v.Ephemeral), private(t, v.Sender), private(t, v.Recipient).Public(), []byte(v.Body))
 			if err != nil || !bytes.Equal(again, sealed) {
 				t.Errorf("sealed again: error %v, same bytes %t", err, bytes.Equal(again, sealed))
@@ -80,14 +89,16 @@ func TestSpecification(t *testing.T) {
 	doc := strings.Join(strings.Fields(string(text)), "")
 	for n, v := range readVectors(t) {
 		sum := sha256.Sum256(unhex(t, v.Sealed))
-		want := fmt.Sprintf("|%s|%s|%x|", v.Name, expectation(v), sum[:8])
+		want := fmt.Sprintf("|%s|%s|`%x`|", v.Name, expectation(v), sum[:8])
 		if !strings.Contains(doc, strings.ReplaceAll(want, " ", "")) {
 			t.Errorf("docs/signaling.md lacks the row %q", want)
 		}
 		if n > 0 {
 			continue
 		}
-		for _, part := range []string{v.Recipient, v.Sender, v.Ephemeral, v.Body, v.Sealed} {
+		for _, part := range []string{
+			v.Recipient, v.Sender, v.Ephemeral, v.Body, v.Shared, v.Key, v.Nonce, v.Hash, v.Sealed,
+		} {
 			if !strings.Contains(doc, strings.Join(strings.Fields(part), "")) {
 				t.Errorf("docs/signaling.md lacks %.40q of vector %q", part, v.Name)
 			}
@@ -142,6 +153,7 @@ func writeVectors(t *testing.T) {
 		e := key(label)
 		v := add(name, recipient, seal(e, sender, recipient.Public(), body), "")
 		v.Sender, v.Ephemeral, v.Body = hex.EncodeToString(sender.Bytes()), hex.EncodeToString(e.Bytes()), body
+		v.Shared, v.Key, v.Nonce, v.Hash = steps(t, *v)
 	}
 	flip := func(at int) []byte {
 		b := bytes.Clone(good)
@@ -206,6 +218,27 @@ func writeVectors(t *testing.T) {
 	if err := os.WriteFile("testdata/vectors.json", append(data, '\n'), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// steps computes what lies between the keys and the payload, in the words of
+// the specification and from the recipient's side.
+func steps(t testing.TB, v vector) (shared, key, nonce, hash string) {
+	t.Helper()
+	r, s, e := private(t, v.Recipient), private(t, v.Sender), private(t, v.Ephemeral)
+	x, err := r.ECDH(e.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := string(e.Public().Bytes()) + string(r.Public().Bytes())
+	okm, err := hkdf.Key(sha256.New, x, nil, "sallyport seal 1"+both, 56)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := "sallyport signed body 1\x00\x01" + string(s.Public().Bytes()) +
+		string(r.Public().Bytes()) + string(e.Public().Bytes()) + v.Body
+	sum := sha256.Sum256([]byte(signed))
+	h := hex.EncodeToString
+	return h(x), h(okm[:32]), h(okm[32:]), h(sum[:])
 }
 
 // resealed seals a plaintext that was changed by hand, as only somebody who

@@ -15,3 +15,19 @@ func saveACK(c syscall.RawConn) error {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 0)
 	})
 }
+
+// packetsOut is how many packets a connection has sent so far (TCP_INFO), 0 if
+// that can't be known.
+func packetsOut(conn syscall.Conn) int {
+	c, err := conn.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	n := 0
+	_ = c.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n = int(info.Segs_out)
+		}
+	})
+	return n
+}

@@ -1,0 +1,460 @@
+package mqtt_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/signaling/mqtt"
+)
+
+const patience = 15 * time.Second
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func deadline(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func newKey(t testing.TB) address.Key {
+	t.Helper()
+	k, err := address.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.Public()
+}
+
+func startBroker(t testing.TB, c broker.Config) *broker.Broker {
+	t.Helper()
+	if c.Listen == "" && c.TLS == nil && c.ListenWS == "" {
+		c.Listen = "127.0.0.1:0"
+	}
+	if c.PublishRate == 0 {
+		c.PublishRate, c.PublishBurst = 1e6, 1e6
+	}
+	c.MaxPerIP, c.Queue = 1000, 1000
+	b, err := broker.Start(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+func at(urls ...string) []address.Broker {
+	var bs []address.Broker
+	for _, u := range urls {
+		bs = append(bs, address.Broker{URL: u})
+	}
+	return bs
+}
+
+// newChannel makes a channel that is closed with the test, with short pauses.
+func newChannel(t testing.TB, c mqtt.Config) *mqtt.Channel {
+	t.Helper()
+	if c.Key.IsZero() {
+		c.Key = newKey(t)
+	}
+	if c.MinBackoff == 0 {
+		c.MinBackoff, c.MaxBackoff = 20*time.Millisecond, 200*time.Millisecond
+	}
+	ch, err := mqtt.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ch.Close() })
+	return ch
+}
+
+func until(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	end := time.Now().Add(patience)
+	for !cond() {
+		if time.Now().After(end) {
+			t.Fatalf("waited %v in vain for: %s", patience, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func untilOpen(t testing.TB, c *mqtt.Channel, n int) {
+	t.Helper()
+	until(t, fmt.Sprintf("%d open brokers", n), func() bool { return len(c.Open()) == n })
+}
+
+// receive reads until a payload is want, and fails on one that is not known.
+func receive(t testing.TB, c *mqtt.Channel, want string, known ...string) (from address.Broker) {
+	t.Helper()
+	after := time.After(patience)
+	for {
+		select {
+		case d, ok := <-c.Deliveries():
+			if !ok {
+				t.Fatalf("closed before %q came", want)
+			}
+			if string(d.Payload) == want {
+				return d.Broker
+			}
+			ok = false
+			for _, k := range known {
+				ok = ok || strings.HasPrefix(string(d.Payload), k)
+			}
+			if !ok {
+				t.Fatalf("got %q, want %q", d.Payload, want)
+			}
+		case <-after:
+			t.Fatalf("%q never came", want)
+		}
+	}
+}
+
+func authority(t testing.TB) (server, client *tls.Config) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, _ := x509.ParseCertificate(der)
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
+		&tls.Config{RootCAs: pool}
+}
+
+func TestTwoChannelsOverTwoBrokers(t *testing.T) {
+	b1, b2 := startBroker(t, broker.Config{}), startBroker(t, broker.Config{})
+	brokers := at(b1.URL(), b2.URL())
+	keyA, keyB := newKey(t), newKey(t)
+	a := newChannel(t, mqtt.Config{Key: keyA, Brokers: brokers})
+	b := newChannel(t, mqtt.Config{Key: keyB, Brokers: brokers})
+	ctx := deadline(t)
+	if err := a.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	untilOpen(t, a, 2)
+	untilOpen(t, b, 2)
+	if got := a.Open(); got[0] != brokers[0] || got[1] != brokers[1] {
+		t.Errorf("Open %v, want %v", got, brokers)
+	}
+
+	count := map[string]map[address.Broker]int{}
+	for i := range 20 {
+		p := fmt.Sprint("to b ", i)
+		if err := a.Publish(ctx, keyB, brokers, []byte(p)); err != nil {
+			t.Fatal(err)
+		}
+		count[p] = map[address.Broker]int{}
+	}
+	for range 40 {
+		select {
+		case d := <-b.Deliveries():
+			if count[string(d.Payload)] == nil {
+				t.Fatalf("got %q", d.Payload)
+			}
+			count[string(d.Payload)][d.Broker]++
+			if age := time.Since(d.At); age < 0 || age > patience {
+				t.Errorf("delivered %v ago", age)
+			}
+		case <-ctx.Done():
+			t.Fatal("copies are missing")
+		}
+	}
+	for p, by := range count {
+		if len(by) != 2 || by[brokers[0]] != 1 || by[brokers[1]] != 1 {
+			t.Errorf("%q came %v", p, by)
+		}
+	}
+	if err := b.Publish(ctx, keyA, brokers[:1], []byte("back")); err != nil {
+		t.Fatal(err)
+	}
+	if from := receive(t, a, "back"); from != brokers[0] {
+		t.Errorf("came from %v", from)
+	}
+	select {
+	case d := <-b.Deliveries():
+		t.Errorf("%q came once too often", d.Payload)
+	default:
+	}
+	for _, x := range brokers {
+		if rtt := a.RTT(x); rtt <= 0 || rtt > time.Second {
+			t.Errorf("RTT %v", rtt)
+		}
+		if r := a.Remote(x); r.String() != strings.TrimPrefix(x.URL, "tcp://") {
+			t.Errorf("Remote %v, want %v", r, x.URL)
+		}
+		if l := a.Local(x); l.Addr() != netip.MustParseAddr("127.0.0.1") || l.Port() == 0 {
+			t.Errorf("Local %v", l)
+		}
+	}
+	if stranger := at("tcp://127.0.0.1:1"); a.RTT(stranger[0]) != 0 || a.Local(stranger[0]).IsValid() || a.Remote(stranger[0]).IsValid() {
+		t.Error("figures about a broker that is not ours")
+	}
+}
+
+func TestOneBrokerDies(t *testing.T) {
+	b1, b2 := startBroker(t, broker.Config{}), startBroker(t, broker.Config{})
+	brokers := at(b1.URL(), b2.URL())
+	key := newKey(t)
+	states := make(chan mqtt.State, 100)
+	a := newChannel(t, mqtt.Config{Brokers: brokers})
+	b := newChannel(t, mqtt.Config{Key: key, Brokers: brokers, OnState: func(x address.Broker, s mqtt.State) {
+		if x == brokers[0] {
+			states <- s
+		}
+	}})
+	untilOpen(t, a, 2)
+	untilOpen(t, b, 2)
+	if s := <-states; !s.Open || s.Endpoint != b1.URL() || s.Err != nil {
+		t.Errorf("first state %+v", s)
+	}
+	rtt := b.RTT(brokers[0])
+	b1.Close()
+	if s := <-states; s.Open || s.Err == nil || s.Endpoint != b1.URL() {
+		t.Errorf("state after the loss %+v", s)
+	}
+	untilOpen(t, a, 1)
+	if b.RTT(brokers[0]) < rtt/1000 || b.RTT(brokers[0]) == 0 {
+		t.Error("the last known RTT is forgotten")
+	}
+	ctx := deadline(t)
+	if err := a.Publish(ctx, key, brokers, []byte("over the other")); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, b, "over the other")
+	var many *mqtt.BrokersError
+	if err := a.Publish(ctx, key, brokers[:1], []byte("nowhere")); !errors.Is(err, mqtt.ErrNotOpen) || !errors.As(err, &many) || len(many.Brokers) != 1 {
+		t.Errorf("publish to a dead broker: %v", err)
+	}
+
+	// Back on the same port: both come back and are subscribed.
+	startBroker(t, broker.Config{Listen: b1.Addr().String()})
+	untilOpen(t, a, 2)
+	untilOpen(t, b, 2)
+	if err := a.Publish(ctx, key, brokers[:1], []byte("again")); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, b, "again")
+}
+
+func TestEveryScheme(t *testing.T) {
+	server, client := authority(t)
+	b := startBroker(t, broker.Config{
+		Listen: "127.0.0.1:0", ListenTLS: "127.0.0.1:0", ListenWS: "127.0.0.1:0", ListenWSS: "127.0.0.1:0", TLS: server,
+	})
+	ports := map[string]string{}
+	for _, u := range b.URLs() {
+		scheme, rest, _ := strings.Cut(u, "://")
+		_, port, _ := net.SplitHostPort(rest)
+		ports[scheme] = port
+	}
+	sender := newChannel(t, mqtt.Config{Brokers: at(b.URL())})
+	untilOpen(t, sender, 1)
+	for _, u := range []string{
+		"tcp://localhost:" + ports["tcp"], "mqtt://user:secret@localhost:" + ports["tcp"],
+		"tls://localhost:" + ports["tls"], "ssl://localhost:" + ports["tls"], "mqtts://localhost:" + ports["tls"],
+		"ws://localhost:" + ports["ws"], "ws://user:secret@localhost:" + ports["ws"] + "/any/path?x=y",
+		"wss://localhost:" + ports["wss"] + "/mqtt",
+	} {
+		t.Run(u, func(t *testing.T) {
+			var mu sync.Mutex
+			var dialled []string
+			key := newKey(t)
+			c := newChannel(t, mqtt.Config{
+				Key: key, Brokers: at(u), TLS: client,
+				Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					dialled = append(dialled, network+" "+addr)
+					return (&net.Dialer{}).DialContext(ctx, "tcp4", addr)
+				},
+			})
+			ctx := deadline(t)
+			if err := c.Wait(ctx); err != nil {
+				t.Fatal(err)
+			}
+			mu.Lock()
+			if len(dialled) != 1 || !strings.HasPrefix(dialled[0], "tcp localhost:") {
+				t.Errorf("dialled %q", dialled)
+			}
+			mu.Unlock()
+			payload := strings.Repeat("x", mqtt.MaxPayload)
+			if err := sender.Publish(ctx, key, at(b.URL()), []byte(payload)); err != nil {
+				t.Fatal(err)
+			}
+			receive(t, c, payload)
+			if err := c.Publish(ctx, key, at(u), []byte("to myself")); err != nil {
+				t.Fatal(err)
+			}
+			receive(t, c, "to myself")
+			if rtt := c.RTT(at(u)[0]); rtt <= 0 || rtt > time.Second {
+				t.Errorf("RTT %v", rtt)
+			}
+		})
+	}
+	for name, c := range map[string]mqtt.Config{
+		"unknown authority": {Brokers: at("tls://localhost:" + ports["tls"])},
+		"wrong name":        {Brokers: at("wss://127.0.0.1:" + ports["wss"]), TLS: client},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := newChannel(t, mqtt.Config{}).Join(deadline(t), at("tcp://localhost:"+ports["tls"]))
+			if err == nil {
+				t.Error("plain MQTT to a TLS port")
+			}
+			c.ConnectTimeout = patience
+			_, err = newChannel(t, mqtt.Config{TLS: c.TLS}).Join(deadline(t), c.Brokers)
+			var tlsErr *tls.CertificateVerificationError
+			if !errors.As(err, &tlsErr) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestWhatEachBrokerMet(t *testing.T) {
+	silent := listen(t, func(c net.Conn) { hold(c) })
+	garbage := listen(t, func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"); hold(c) })
+	hangup := listen(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)); c.Close() })
+	refused := closedPort(t)
+	brokers := at("tcp://"+silent, "tcp://"+garbage, "tcp://"+hangup, "tcp://"+refused,
+		"tcp://name.invalid", "ws://"+hangup, "tls://"+garbage, "ws://"+garbage, "gopher://host", "tcp://user:secret@"+refused)
+	brokers = append(brokers, address.Broker{Index: 7})
+	want := []string{
+		"no answer within 1s", "began with packet type 4", "closed the connection", "connection refused",
+		"name.invalid", "closed the connection", "tls", "HTTP status 400", `scheme "gopher"`, "connection refused", "no URL is known",
+	}
+	config := mqtt.Config{Brokers: brokers, ConnectTimeout: time.Second}
+	check := func(t *testing.T, err error) {
+		t.Helper()
+		var many *mqtt.BrokersError
+		if !errors.As(err, &many) || len(many.Brokers) != len(brokers) {
+			t.Fatalf("got %v", err)
+		}
+		for i, e := range many.Brokers {
+			if e.Broker != brokers[i] || !strings.Contains(e.Error(), want[i]) {
+				t.Errorf("%v: %v, want %q in it", brokers[i], e, want[i])
+			}
+		}
+		if strings.Contains(err.Error(), "secret") {
+			t.Errorf("credentials in %v", err)
+		}
+	}
+	t.Run("Join", func(t *testing.T) {
+		_, err := newChannel(t, mqtt.Config{ConnectTimeout: time.Second}).Join(deadline(t), brokers)
+		check(t, err)
+	})
+	t.Run("Wait", func(t *testing.T) {
+		var mu sync.Mutex
+		failed := map[address.Broker]bool{}
+		config.OnState = func(b address.Broker, s mqtt.State) {
+			mu.Lock()
+			defer mu.Unlock()
+			failed[b] = failed[b] || !s.Open && s.Err != nil
+		}
+		c := newChannel(t, config)
+		until(t, "every broker failed once", func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(failed) == len(brokers)
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		err := c.Wait(ctx)
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		check(t, err)
+	})
+}
+
+func TestWaitWithoutBrokers(t *testing.T) {
+	if err := newChannel(t, mqtt.Config{}).Wait(deadline(t)); err == nil {
+		t.Error("nil without brokers")
+	}
+	if _, err := newChannel(t, mqtt.Config{}).Join(deadline(t), nil); err == nil {
+		t.Error("joined nothing")
+	}
+	if _, err := mqtt.New(mqtt.Config{}); err == nil {
+		t.Error("made without a key")
+	}
+	if _, err := mqtt.New(mqtt.Config{Key: newKey(t), Brokers: make([]address.Broker, 65)}); err == nil {
+		t.Error("made with 65 brokers")
+	}
+}
+
+func TestPublishRefusals(t *testing.T) {
+	b := startBroker(t, broker.Config{})
+	c := newChannel(t, mqtt.Config{Brokers: at(b.URL()), MaxPayload: 100})
+	untilOpen(t, c, 1)
+	key := newKey(t)
+	if err := c.Publish(deadline(t), key, at(b.URL()), make([]byte, 101)); !errors.Is(err, mqtt.ErrTooLarge) {
+		t.Errorf("too large: %v", err)
+	}
+	if err := c.Publish(deadline(t), key, nil, nil); err == nil {
+		t.Error("published nowhere")
+	}
+	if err := c.Publish(deadline(t), key, at("tcp://127.0.0.1:1"), nil); !errors.Is(err, mqtt.ErrNotOpen) {
+		t.Errorf("not joined: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := c.Publish(ctx, key, at(b.URL()), nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	c.Close()
+	if err := c.Publish(deadline(t), key, at(b.URL()), nil); !errors.Is(err, mqtt.ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+	if err := c.Wait(deadline(t)); !errors.Is(err, mqtt.ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+	if _, err := c.Join(deadline(t), at(b.URL())); !errors.Is(err, mqtt.ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+	if len(c.Open()) != 0 {
+		t.Error("open after Close")
+	}
+	if _, ok := <-c.Deliveries(); ok {
+		t.Error("Deliveries not closed")
+	}
+}
+
+func TestPayloadIsCopied(t *testing.T) {
+	b := startBroker(t, broker.Config{})
+	key := newKey(t)
+	c := newChannel(t, mqtt.Config{Key: key, Brokers: at(b.URL())})
+	untilOpen(t, c, 1)
+	p := []byte("original")
+	if err := c.Publish(deadline(t), key, at(b.URL()), p); err != nil {
+		t.Fatal(err)
+	}
+	copy(p, "mutilate")
+	receive(t, c, "original")
+}

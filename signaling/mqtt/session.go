@@ -1,0 +1,234 @@
+package mqtt
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+)
+
+const (
+	// handOver is how long a publish may wait until paho takes it, which it
+	// does as soon as it is not busy writing.
+	handOver = 2 * time.Second
+	// goodbye is how long a connection gets to send its DISCONNECT.
+	goodbye = 200 * time.Millisecond
+	// maxPublishing is how many publishes may be under way on one connection.
+	maxPublishing = 64
+)
+
+// session is one connection to a broker, subscribed, from its opening to its
+// end. It is not opened again.
+type session struct {
+	endpoint      endpoint
+	wire          *wire
+	client        paho.Client
+	subscribed    time.Duration // from SUBSCRIBE to SUBACK
+	opened        time.Time
+	local, remote netip.AddrPort
+
+	lost     chan struct{} // closed when the connection ended without our doing
+	loseOnce sync.Once
+	slots    chan struct{}
+}
+
+// stream is a connection as paho sees it: checked packets come in, and each
+// write, which is a whole packet, goes out in one piece.
+type stream struct {
+	net.Conn
+	wire *wire
+	in   *inbound
+	out  sync.Mutex
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.in.Read(p)
+	if s.in.greeted { // from now on it is the packets that are bounded
+		s.wire.open.Store(true)
+	}
+	if err != nil {
+		err = s.wire.explain(err)
+		s.wire.abort(err)
+	}
+	return n, err
+}
+
+// Write is called by paho's writer and by its pinger.
+func (s *stream) Write(p []byte) (int, error) {
+	s.out.Lock()
+	defer s.out.Unlock()
+	n, err := s.Conn.Write(p)
+	if err != nil {
+		err = s.wire.explain(err)
+	}
+	return n, err
+}
+
+// Close ends every layer in turn, or only the wire where it is too late for
+// manners.
+func (s *stream) Close() error {
+	if s.wire.polite.Load() {
+		_ = s.Conn.Close()
+	}
+	return s.wire.Close()
+}
+
+func (s *stream) SetDeadline(time.Time) error      { return nil }
+func (s *stream) SetReadDeadline(time.Time) error  { return nil }
+func (s *stream) SetWriteDeadline(time.Time) error { return nil }
+
+// openSession connects to e and subscribes. When it returns an error, nothing
+// of it is left.
+func (c *Channel) openSession(ctx context.Context, e endpoint, deliver func(payload []byte)) (*session, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.config.ConnectTimeout,
+		fmt.Errorf("no answer within %v", c.config.ConnectTimeout))
+	defer cancel()
+	conn, w, err := e.dial(ctx, &c.config)
+	if err != nil {
+		if w != nil {
+			w.abort(err)
+		}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	s := &session{
+		endpoint: e,
+		wire:     w,
+		local:    addrPort(w.LocalAddr()),
+		remote:   addrPort(w.RemoteAddr()),
+		lost:     make(chan struct{}),
+		slots:    make(chan struct{}, maxPublishing),
+	}
+	s.client = paho.NewClient(c.options(s, &stream{
+		Conn: conn,
+		wire: w,
+		in:   newInbound(conn, c.topic, c.config.MaxPayload, &c.skipped),
+	}))
+	// From here on, the end of ctx is the end of the connection, which all
+	// that follows waits for.
+	stop := context.AfterFunc(ctx, func() { w.abort(context.Cause(ctx)) })
+	err = s.subscribe(c.topic, deliver)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		err = w.explain(err)
+		s.end(false)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (c *Channel) options(s *session, conn net.Conn) *paho.ClientOptions {
+	o := paho.NewClientOptions()
+	o.Servers = []*url.URL{s.endpoint.url}
+	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return conn, nil })
+	o.SetProtocolVersion(4)
+	o.SetClientID(rand.Text()[:20]) // a public id would let anybody evict us; MQTT promises 23 characters
+	o.SetCleanSession(true)
+	o.SetOrderMatters(false)
+	o.SetAutoReconnect(false)
+	o.SetConnectRetry(false)
+	o.SetKeepAlive(c.config.KeepAlive)
+	o.SetPingTimeout(c.config.PingTimeout)
+	o.SetWriteTimeout(handOver)
+	o.SetConnectionLostHandler(func(_ paho.Client, err error) {
+		s.wire.abort(err)
+		s.loseOnce.Do(func() { close(s.lost) })
+	})
+	return o
+}
+
+// subscribe goes through CONNECT and SUBSCRIBE. It ends at the latest when the
+// wire does.
+func (s *session) subscribe(topic string, deliver func([]byte)) error {
+	connected := s.client.Connect()
+	<-connected.Done()
+	if err := connected.Error(); err != nil {
+		return err
+	}
+	begin := time.Now()
+	token := s.client.Subscribe(topic, 0, func(_ paho.Client, m paho.Message) {
+		if !m.Retained() {
+			deliver(m.Payload())
+		}
+	}).(*paho.SubscribeToken)
+	select {
+	case <-token.Done():
+	case <-s.lost:
+		return errEnded
+	}
+	if err := token.Error(); err != nil {
+		return err
+	}
+	s.opened = time.Now()
+	s.subscribed = s.opened.Sub(begin)
+	if code, ok := token.Result()[topic]; !ok || code > 2 {
+		return errors.New("broker refused the subscription")
+	}
+	return nil
+}
+
+// open reports whether the connection stands. IsConnected would be true while
+// a client is merely about to reconnect.
+func (s *session) open() bool { return s.client.IsConnectionOpen() }
+
+// publish hands a message to paho and waits until it is written, the
+// connection is lost, or ctx is done. It ends within handOver of any of them.
+func (s *session) publish(ctx context.Context, topic string, payload []byte) error {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		return errBusy
+	}
+	if !s.open() {
+		return ErrNotOpen
+	}
+	token := s.client.Publish(topic, 0, false, payload)
+	select {
+	case <-token.Done():
+		if err := token.Error(); err != nil {
+			return s.wire.explain(err)
+		}
+		return nil
+	case <-s.lost:
+		return s.wire.explain(errEnded)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// end closes the connection, if polite with a DISCONNECT and a FIN, and waits
+// until paho has let go of it.
+func (s *session) end(polite bool) {
+	if polite {
+		s.wire.polite.Store(true)
+		defer time.AfterFunc(goodbye, func() { s.wire.abort(errEnded) }).Stop()
+	} else {
+		s.wire.abort(errEnded)
+	}
+	s.client.Disconnect(uint((5 * time.Second).Milliseconds())) // waits less: the wire has ended by then
+	_ = s.wire.Close()
+	s.loseOnce.Do(func() { close(s.lost) })
+}
+
+// rtt is the round trip as well as it is known.
+func (s *session) rtt() time.Duration {
+	if d := kernelRTT(s.wire.Conn); d > 0 {
+		return d
+	}
+	if _, ok := s.wire.Conn.(*net.TCPConn); ok {
+		return s.wire.dialled
+	}
+	return s.subscribed
+}
