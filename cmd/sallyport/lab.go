@@ -158,8 +158,8 @@ func (l *lab) play(ctx context.Context, s *stage, parts []labPart) error {
 		running = append(running, c)
 		if run != last {
 			waiting.Go(func() {
-				if err := run.Wait(); err != nil && background.Err() == nil {
-					l.say("%s: %v", p.host, err)
+				if err := run.Wait(); err != nil && background.Err() == nil && ctx.Err() == nil {
+					l.say("The command on host %s has ended: %v.", p.host, err)
 				}
 			})
 		}
@@ -178,7 +178,12 @@ func (l *lab) play(ctx context.Context, s *stage, parts []labPart) error {
 			err = <-ended
 		}
 	}
-	cancel()
+	// The others are asked to end, and then made to.
+	for _, c := range running {
+		_ = c.Process.Signal(syscall.SIGTERM) // which fails for one that has ended
+	}
+	stop := time.AfterFunc(labPatience, cancel)
+	defer stop.Stop()
 	waiting.Wait()
 	for _, f := range flush {
 		f()

@@ -63,7 +63,7 @@ func (n *narrator) Handle(_ context.Context, r slog.Record) error {
 	if step {
 		n.story.note(strategy, what)
 	}
-	if !n.app.verbose {
+	if !n.app.verbose || !step && r.Level < slog.LevelInfo {
 		return nil
 	}
 	switch {
