@@ -21,7 +21,7 @@ const (
 	OutOfRange    Failure = "out of range"   // a number that its field does not take
 	NotAnIP       Failure = "not an ip"      // no IP address, or none that an interface can have
 	WrongFamily   Failure = "wrong family"   // an IPv6 address among the IPv4 ones, or the reverse
-	TooMany       Failure = "too many"       // more interfaces, brokers or fields than allowed
+	TooMany       Failure = "too many"       // more interfaces or brokers than allowed
 	BadBroker     Failure = "bad broker"     // neither an index nor the URL of a broker
 	BadNodeID     Failure = "bad node id"    // neither a key nor a foreign id
 	BadMachineID  Failure = "bad machine id" // other characters than letters, digits and _

@@ -2,6 +2,7 @@ package signaling
 
 import (
 	"container/list"
+	"fmt"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -30,6 +31,16 @@ const (
 	Busy                     // a budget is used up: REFUSE(busy)
 	Answered                 // it answers a question of ours
 )
+
+var verdicts = [...]string{"drop", "fresh", "duplicate", "late", "busy", "answered"}
+
+// String gives the name in lower case.
+func (v Verdict) String() string {
+	if int(v) < len(verdicts) {
+		return verdicts[v]
+	}
+	return fmt.Sprintf("signaling.Verdict(%d)", uint8(v))
+}
 
 // Guard lets every message through once. It remembers the ids of Limits.IDs
 // messages, each for 21 minutes, in about 250 bytes each; it is a value of its

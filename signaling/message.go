@@ -13,6 +13,7 @@
 package signaling
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
@@ -35,6 +36,13 @@ const (
 
 // ID is 16 random bytes; in JSON 32 hex digits.
 type ID [16]byte
+
+// NewID makes a random id, for an attempt or a secret.
+func NewID() ID {
+	var id ID
+	_, _ = rand.Read(id[:]) // never fails
+	return id
+}
 
 // String gives the 32 hex digits.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }

@@ -1,11 +1,87 @@
 package signaling
 
 import (
+	"context"
 	"sync"
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
 )
+
+// Reply sends m as the answer to in, once. It fills in ID, Answers, Attempt,
+// Sent, TTL, From and Heard, and goes to the broker that in came by and to all
+// others of the sender's to which we are connected; no connection is opened.
+// Should the sender repeat its question, the same answer is sent again, for two
+// minutes; of several answers to one question the last counts. The error is
+// that of the first sending, which a retransmission may yet make up for.
+func (x *Exchange) Reply(ctx context.Context, in In, m Message) error {
+	if err := x.enter(); err != nil {
+		return err
+	}
+	defer x.work.Done()
+	ctx, cancel := x.within(ctx)
+	defer cancel()
+	x.address(&m, in)
+	if err := m.Validate(); err != nil {
+		return err
+	}
+	x.replies.put(question{in.From, in.Message.ID}, m)
+	if err := x.transmit(ctx, in.From, x.wayBack(in), m); err != nil {
+		if context.Cause(ctx) == ErrClosed {
+			return ErrClosed
+		}
+		return err
+	}
+	return nil
+}
+
+// Refuse is Reply with a REFUSE. detail is for people: printable, at most 200
+// bytes, or empty.
+func (x *Exchange) Refuse(ctx context.Context, in In, reason Reason, detail string) error {
+	return x.Reply(ctx, in, Message{Kind: KindRefuse, Refuse: &Refuse{Reason: reason, Detail: detail}})
+}
+
+// address makes m an answer to in.
+func (x *Exchange) address(m *Message, in In) {
+	m.Answers, m.Heard = in.Message.ID, in.heard
+	if !in.Message.Attempt.IsZero() {
+		m.Attempt = in.Message.Attempt
+	}
+	m.ID = ID{} // an answer is never a copy of something else
+	x.stamp(m, MaxTTL)
+}
+
+// answer sends m as our answer to in, and remembers it for retransmissions.
+func (x *Exchange) answer(in In, m Message) {
+	x.address(&m, in)
+	x.replies.put(question{in.From, in.Message.ID}, m)
+	x.post(in, m)
+}
+
+// decline refuses what the guard turned away, where courtesy allows.
+func (x *Exchange) decline(in In, reason Reason) {
+	if !x.courtesy.AllowN(x.config.Now(), 1) {
+		return
+	}
+	m := Message{Kind: KindRefuse, Refuse: &Refuse{Reason: reason}}
+	x.address(&m, in)
+	x.post(in, m)
+}
+
+// wayBack lists the brokers for an answer: that of the question first, then
+// those of the sender that are open here.
+func (x *Exchange) wayBack(in In) []address.Broker {
+	way := []address.Broker{in.Broker}
+	for _, b := range x.config.Channel.Open() {
+		for _, theirs := range in.Message.From.Brokers {
+			if b == theirs && b != in.Broker {
+				way = append(way, b)
+				break
+			}
+		}
+	}
+	return way
+}
 
 // Bounds of the answers that are kept for retransmissions.
 const (

