@@ -5,7 +5,7 @@ import "fmt"
 // Describe says in plain words, for people, what r means for connections: the
 // verdict first, then the facts, then how sure they are.
 func Describe(r Report) string {
-	s := verdict(r)
+	s := Verdict(r)
 	if r.Type == Blocked || r.Type == TypeUnknown {
 		return s
 	}
@@ -22,7 +22,9 @@ func Describe(r Report) string {
 	return s
 }
 
-func verdict(r Report) string {
+// Verdict says for people in one or two sentences whether direct connections
+// will work; Describe begins with it.
+func Verdict(r Report) string {
 	switch r.Type {
 	case Open:
 		return "Direct connections: yes. Everyone can reach this machine."

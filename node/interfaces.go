@@ -19,6 +19,26 @@ type place struct {
 	preferred bool // the system routes to the internet through it
 }
 
+// Place is one local address that a node uses.
+type Place struct {
+	Interface string // its name
+	Addr      netip.Addr
+}
+
+// Places lists the local addresses that a node with Config.Interfaces would
+// use, best first.
+func Places(interfaces []string) ([]Place, error) {
+	list, err := places(interfaces)
+	if err != nil {
+		return nil, err
+	}
+	var all []Place
+	for _, p := range list {
+		all = append(all, Place{p.name, p.addr})
+	}
+	return all, nil
+}
+
 // places lists this machine's usable addresses, at most
 // address.MaxInterfaces a family, best first.
 func places(only []string) ([]place, error) {

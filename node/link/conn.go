@@ -103,6 +103,11 @@ func (c *Conn) Write(p []byte) (int, error) { return c.tls.Write(p) }
 // CloseWrite ends what we send; the peer reads EOF and may go on sending.
 func (c *Conn) CloseWrite() error { return c.tls.CloseWrite() }
 
+// NetConn is the connection beneath. CloseWrite ends the TLS stream only, so
+// that once Read has given io.EOF, the first Read beneath ends when the peer
+// has closed altogether. Anything else done to it breaks the stream.
+func (c *Conn) NetConn() net.Conn { return c.tls.NetConn() }
+
 // Close ends the connection.
 func (c *Conn) Close() error { return c.tls.Close() }
 

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/mdp/qrterminal/v3"
+	"github.com/spf13/cobra"
+	"rsc.io/qr"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/signaling"
+)
+
+func newAddr(a *app) *cobra.Command {
+	var f nodeFlags
+	var withQR bool
+	c := &cobra.Command{
+		Use:   "addr [TARGET]",
+		Short: "Show this node's address, or take one apart",
+		Long: `Show this node's own address in every form, as "sallyport node" has it if started
+now. The port in it is new at every start, unless --port names one; the node id
+stays, and is enough to connect to a node that runs.
+
+With TARGET, an address in any form, take that one apart instead; this needs no
+network.`,
+		Example: `  sallyport addr
+  sallyport addr --qr
+  sallyport addr ADDRESS`,
+		Args: atMostOneTarget,
+	}
+	f.register(a, c)
+	c.Flags().BoolVar(&withQR, "qr", false, "draw the compact form as a QR code, too")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		var self address.Address
+		var err error
+		var late error
+		if len(args) == 1 {
+			self, err = address.Parse(args[0])
+		} else if err = f.settle(a, c); err == nil {
+			self, late, err = a.ownAddress(c.Context(), &f)
+		}
+		if err != nil {
+			return err
+		}
+		p := partsOf(self)
+		switch {
+		case a.json:
+			emit(a.out, p)
+		case len(args) == 1:
+			p.explain(a.out, self)
+		default:
+			fmt.Fprintf(a.out, "Address: %s\nCompact: %s\nNode id: %s\n", p.Address, p.Compact, p.ID)
+		}
+		if withQR {
+			if p.Compact == "" {
+				return failed(nil, "", "an address without a key has no compact form to draw")
+			}
+			if err := drawQR(a.out, p.Compact); err != nil {
+				return err
+			}
+		}
+		return late
+	}
+	return c
+}
+
+// ownAddress starts a node, for as long as it takes to know its networks. late
+// is the failure of a node that has no network, whose address is known all the
+// same.
+func (a *app) ownAddress(ctx context.Context, f *nodeFlags) (self address.Address, late, err error) {
+	cfg, err := a.nodeConfig(f)
+	if err != nil {
+		return self, nil, err
+	}
+	none := signaling.Nobody()
+	cfg.Admission = &none
+	n, err := a.startNode(ctx, cfg, !f.portAsked)
+	if err != nil {
+		return self, nil, err
+	}
+	defer n.Close()
+	self = n.Address()
+	if broker, stun := n.Health(); broker != nil && stun != nil {
+		late = &failure{
+			status: statusNoNetwork, cause: stun,
+			what: "no network: neither a signalling broker nor a STUN server could be reached, so that this address is good on the LAN at most",
+			hint: "try another network, or --broker and --stun with servers that this one reaches",
+		}
+	} else {
+		a.warnHealth(n)
+	}
+	return self, late, nil
+}
+
+// addressParts is an address taken apart; its JSON is a promise.
+type addressParts struct {
+	Address    string          `json:"address"`
+	Compact    string          `json:"compact,omitempty"`
+	ID         string          `json:"id"`
+	Key        bool            `json:"key"` // whether the id is a key, so that it can be connected to
+	MachineID  string          `json:"machine_id,omitempty"`
+	Brokers    []string        `json:"brokers"`
+	Interfaces []interfacePart `json:"interfaces"`
+}
+
+type interfacePart struct {
+	Family   string   `json:"family"`
+	Index    int      `json:"index"`
+	NetIndex int      `json:"net_index"`
+	External string   `json:"external"` // IP:PORT
+	Internal string   `json:"internal"` // IP:PORT
+	Type     string   `json:"type"`
+	TypeCode int      `json:"type_code"`
+	Delta    natDelta `json:"delta"`
+	RTTMS    int64    `json:"broker_rtt_ms,omitempty"`
+}
+
+func partsOf(a address.Address) addressParts {
+	p := addressParts{
+		Address: a.String(), ID: a.Key.String() + a.Foreign, Key: !a.Key.IsZero(),
+		MachineID: a.MachineID, Brokers: []string{}, Interfaces: []interfacePart{},
+	}
+	p.Compact, _ = a.Compact() // there is none for a foreign id
+	for _, b := range a.Brokers {
+		p.Brokers = append(p.Brokers, b.String())
+	}
+	for _, i := range a.Interfaces() {
+		family := "IPv4"
+		if i.External.Is6() {
+			family = "IPv6"
+		}
+		p.Interfaces = append(p.Interfaces, interfacePart{
+			Family: family, Index: i.Index, NetIndex: i.NetIndex,
+			External: i.ExternalEndpoint().String(), Internal: i.InternalEndpoint().String(),
+			Type: i.NAT.String(), TypeCode: int(i.NAT), Delta: natDeltaOf(i.Delta), RTTMS: i.BrokerRTT.Milliseconds(),
+		})
+	}
+	return p
+}
+
+// explain is for people.
+func (p addressParts) explain(w io.Writer, a address.Address) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Address: %s\n", p.Address)
+	if p.Compact != "" {
+		fmt.Fprintf(&b, "Compact: %s\n", p.Compact)
+	}
+	fmt.Fprintf(&b, "Node id: %s\n", p.ID)
+	if !p.Key {
+		fmt.Fprintln(&b, "         is not a key: nobody can prove to be that node, so that there is no connecting to it")
+	}
+	if p.MachineID != "" {
+		fmt.Fprintf(&b, "Machine: %s\n", p.MachineID)
+	}
+	fmt.Fprintf(&b, "Brokers: %s\n", brokerNames(a))
+	for n, i := range a.Interfaces() {
+		fmt.Fprintf(&b, "%s %d:  seen at %s", p.Interfaces[n].Family, i.Index, i.ExternalEndpoint())
+		if i.Internal != i.External {
+			fmt.Fprintf(&b, ", on its own network at %s", i.InternalEndpoint())
+		}
+		fmt.Fprintf(&b, "; NAT: %s", i.NAT)
+		if i.NAT.Translates() {
+			fmt.Fprintf(&b, ", ports %s", i.Delta)
+		}
+		if i.BrokerRTT > 0 {
+			fmt.Fprintf(&b, "; %v to its broker and back", i.BrokerRTT)
+		}
+		fmt.Fprintln(&b)
+	}
+	if len(p.Interfaces) == 0 {
+		fmt.Fprintln(&b, "No interfaces: the node is asked over the brokers where it is.")
+	}
+	_, _ = io.WriteString(w, b.String())
+}
+
+func brokerNames(a address.Address) string {
+	if len(a.Brokers) == 0 {
+		return "those that follow from the key"
+	}
+	known := signaling.WellKnown()
+	var names []string
+	for _, b := range a.Brokers {
+		switch {
+		case b.URL != "":
+			names = append(names, b.URL)
+		case b.Index < len(known):
+			names = append(names, fmt.Sprintf("%d (%s)", b.Index, known[b.Index].Name))
+		default:
+			names = append(names, fmt.Sprintf("%d (not known to this version)", b.Index))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// drawQR draws with half blocks, two rows of the code to a line of text.
+func drawQR(w io.Writer, text string) error {
+	if _, err := qr.Encode(text, qr.L); err != nil {
+		return failed(err, "", "the address is too long for a QR code")
+	}
+	qrterminal.GenerateWithConfig(text, qrterminal.Config{
+		Level: qr.L, Writer: w, HalfBlocks: true, QuietZone: 2,
+		BlackChar: qrterminal.BLACK_BLACK, WhiteChar: qrterminal.WHITE_WHITE,
+		BlackWhiteChar: qrterminal.BLACK_WHITE, WhiteBlackChar: qrterminal.WHITE_BLACK,
+	})
+	return nil
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/signaling"
+)
+
+// How long a call stays silent about itself, at first and from then on, and how
+// long a peer has to say whether it admits us.
+const (
+	silence     = 5 * time.Second
+	repeat      = 10 * time.Second
+	verdictWait = 10 * time.Second
+)
+
+// call is one connection to a peer, with the node that it was made from.
+type call struct {
+	app  *app
+	node *node.Node
+	conn *node.Conn
+	once sync.Once
+}
+
+// dial starts a node and connects to target, by connect: a stream or a ping.
+// Nobody waits for long without being told what goes on.
+func (a *app) dial(ctx context.Context, f *nodeFlags, target string, connect func(*node.Node, context.Context, address.Address) (*node.Conn, error)) (*call, error) {
+	peer, err := address.Parse(target)
+	if err != nil {
+		return nil, err
+	}
+	if peer.Foreign != "" {
+		return nil, misused("ask the peer for its Sallyport address", "%v", &node.ErrForeign{ID: peer.Foreign})
+	}
+	cfg, err := a.callerConfig(f, peer)
+	if err != nil {
+		return nil, err
+	}
+	story := newNarrator(a)
+	cfg.Logger = slog.New(story)
+	begun := time.Now()
+	waited := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(waited)
+		a.tellWaiting(ended, begun, f.timeout, peer, story.story)
+	}()
+	defer func() { close(ended); <-waited }()
+
+	n, err := a.startNode(ctx, cfg, !f.portAsked)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := connect(n, ctx, peer)
+	if err != nil {
+		err = a.explainCall(n, err)
+		_ = n.Close()
+		return nil, err
+	}
+	return &call{app: a, node: n, conn: conn}, nil
+}
+
+// callerConfig is a node's that only calls: nobody needs to find it, so that it
+// meets the peer on the peer's brokers unless told otherwise.
+func (a *app) callerConfig(f *nodeFlags, peer address.Address) (node.Config, error) {
+	cfg, err := a.nodeConfig(f)
+	if err != nil {
+		return cfg, err
+	}
+	if len(cfg.Brokers) == 0 {
+		cfg.Brokers = peer.Brokers
+	}
+	if len(cfg.Brokers) == 0 {
+		cfg.Brokers = signaling.Home(peer.Key, signaling.ListenBrokers)
+	}
+	if cfg.Key.Public() == peer.Key {
+		if f.key != "" {
+			return cfg, misused("try another --key, or none", "the target has the same key as this node")
+		}
+		a.say("Note: the target is this user's own node. It is called with a new key for this run.")
+		cfg.Key = address.PrivateKey{}
+	}
+	return cfg, nil
+}
+
+// tellWaiting says what goes on, after some seconds and from then on now and
+// again, until ended closes.
+func (a *app) tellWaiting(ended <-chan struct{}, begun time.Time, timeout time.Duration, peer address.Address, s *story) {
+	timer := time.NewTimer(silence)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-timer.C:
+			timer.Reset(repeat)
+		}
+		waited := time.Since(begun).Round(time.Second)
+		latest := s.latest()
+		if a.json {
+			emit(a.err, waitingEvent{"waiting", milliseconds(waited), latest})
+			continue
+		}
+		if latest == "" {
+			latest = "looking at the networks here"
+		}
+		a.say("No connection to %s after %v: %s. Giving up after %v.", peer.Key.Short(), waited, latest, timeout)
+	}
+}
+
+type waitingEvent struct {
+	Event string  `json:"event"`
+	MS    float64 `json:"ms"`
+	What  string  `json:"what"`
+}
+
+// admitted waits for the peer's yes, and tells of the connection once.
+func (c *call) admitted() error {
+	_ = c.conn.SetReadDeadline(time.Now().Add(verdictWait))
+	if err := c.conn.Verdict(); err != nil {
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			return failed(err, "try again", "the peer has proved its key, and then fell silent")
+		}
+		return err
+	}
+	_ = c.conn.SetReadDeadline(time.Time{})
+	c.once.Do(c.tellConnected)
+	return nil
+}
+
+func (c *call) tellConnected() {
+	e := connectedEvent{"connected", string(c.conn.Via()), c.conn.RemoteAddr().String(), c.conn.Peer().String(), milliseconds(c.conn.Took())}
+	if c.app.json {
+		emit(c.app.err, e)
+		return
+	}
+	c.app.say("Connected with %s at %s, %s, in %.0f ms.", c.conn.Peer().Short(), e.Remote, viaWords(c.conn.Via()), e.MS)
+}
+
+func viaWords(s node.Strategy) string {
+	switch s {
+	case node.Direct:
+		return "directly"
+	case node.Reverse:
+		return "dialled back by the peer"
+	case node.Punch:
+		return "through the NATs by hole punching"
+	}
+	return "by " + string(s)
+}
+
+type connectedEvent struct {
+	Event  string  `json:"event"`
+	Via    string  `json:"via"`
+	Remote string  `json:"remote"`
+	Peer   string  `json:"peer"`
+	MS     float64 `json:"ms"`
+}
+
+// close ends the connection and the node.
+func (c *call) close() {
+	_ = c.conn.Close()
+	_ = c.node.Close()
+}
+
+// failedEvent is how a call failed, each attempt and what would help.
+type failedEvent struct {
+	Event    string          `json:"event"`
+	Attempts []failedAttempt `json:"attempts"`
+	Hint     string          `json:"hint"`
+	Status   int             `json:"status"`
+}
+
+type failedAttempt struct {
+	Strategy string `json:"strategy"`
+	Error    string `json:"error"`
+}
+
+// explainCall makes a failed Connect into the words, the event and the exit
+// status that it deserves.
+func (a *app) explainCall(n *node.Node, err error) error {
+	var ce *node.ConnectError
+	if !errors.As(err, &ce) {
+		return err
+	}
+	broker, stun := n.Health()
+	f := &failure{cause: err, hint: ce.Hint()}
+	event := failedEvent{Event: "failed", Attempts: []failedAttempt{}}
+	for _, t := range ce.Attempts {
+		event.Attempts = append(event.Attempts, failedAttempt{string(t.Strategy), t.Err.Error()})
+	}
+	var refusal *signaling.RefusedError
+	switch {
+	case errors.Is(err, link.ErrRefused), errors.As(err, &refusal) && refusal.Reason == signaling.RefusedPolicy:
+		f.status, f.what = statusRefused, "the peer refuses this node"
+	case broker != nil && stun != nil:
+		f.status, f.what = statusNoNetwork, "no network: neither a signalling broker nor a STUN server could be reached"
+		f.hint = "try another network, or --broker and --stun with servers that this one reaches"
+	case errors.Is(err, signaling.ErrNoBroker):
+		f.status, f.what = statusNoNetwork, "no signalling broker could be reached"
+		f.hint = "try another network, or a broker that both sides reach with --broker"
+	case absent(ce):
+		f.status, f.what = statusAbsent, fmt.Sprintf("%s does not answer", ce.Peer.Short())
+		f.hint = `try to start "sallyport node" there; it must admit this node, and share a broker with it`
+	default:
+		f.status, f.what = statusFailed, ce.Error()
+	}
+	event.Hint, event.Status = f.hint, f.status
+	f.event = event
+	return f
+}
+
+// absent reports whether nothing has shown that the peer is there.
+func absent(ce *node.ConnectError) bool {
+	if !errors.Is(ce, signaling.ErrNoAnswer) || errors.Is(ce, signaling.ErrRefused) {
+		return false
+	}
+	for _, t := range ce.Attempts {
+		var silent *signaling.NoAnswerError
+		if errors.As(t.Err, &silent) && silent.Acked || errors.Is(t.Err, link.ErrOtherNode) {
+			return false
+		}
+	}
+	return true
+}

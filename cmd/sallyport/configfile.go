@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/BurntSushi/toml"
+	"github.com/spf13/pflag"
+)
+
+// maxConfig is how much of a configuration file is read.
+const maxConfig = 64 << 10
+
+// readConfig sets the flags that the file names and the command line does not.
+// Without a path it takes config.toml from the user's configuration directory,
+// if that exists.
+func readConfig(path string, flags *pflag.FlagSet) error {
+	optional := path == ""
+	if optional {
+		dir, err := configDir()
+		if err != nil {
+			return nil // nowhere to look
+		}
+		path = filepath.Join(dir, "config.toml")
+	}
+	f, err := os.Open(path)
+	if optional && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return misused("", "the configuration can't be read: %v", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return misused("", "the configuration can't be read: %v", err)
+	}
+	if len(text) > maxConfig {
+		return misused("", "%s has more than %d bytes", path, maxConfig)
+	}
+	return applyConfig(path, string(text), flags)
+}
+
+// applyConfig is readConfig without the file.
+func applyConfig(path, text string, flags *pflag.FlagSet) error {
+	var file map[string]toml.Primitive
+	meta, err := toml.Decode(text, &file)
+	if err != nil {
+		return configError(path, err)
+	}
+	for _, key := range meta.Keys() { // in the order of the file
+		value, ok := file[key[0]]
+		if !ok || len(key) > 1 {
+			continue // inside a table, which its own name gets refused
+		}
+		if err := meta.PrimitiveDecode(value, &configKey{key[0], flags}); err != nil {
+			return configError(path, err)
+		}
+	}
+	return nil
+}
+
+func configError(path string, err error) error {
+	var parse toml.ParseError
+	if !errors.As(err, &parse) {
+		return misused("", "%s: %v", path, err)
+	}
+	what := parse.Message
+	var f *failure
+	hint := ""
+	if errors.As(err, &f) {
+		what, hint = f.what, f.hint
+	}
+	return misused(hint, "%s, line %d: %s", path, parse.Position.Line, what)
+}
+
+// configKey is one key of the file, on its way into the flag of that name.
+type configKey struct {
+	name  string
+	flags *pflag.FlagSet
+}
+
+// UnmarshalTOML takes a string, a number or a boolean, or a list of them where
+// the flag may be repeated. The decoder adds the line to its errors.
+func (k *configKey) UnmarshalTOML(value any) error {
+	flag := k.flags.Lookup(k.name)
+	if flag == nil && slices.Contains(nodeOnly, k.name) {
+		return nil // for another command
+	}
+	if flag == nil || k.name == "config" || k.name == "help" {
+		return misused("try a key that is named as a flag of sallyport node", "there is no key %q", k.name)
+	}
+	values, isList := value.([]any)
+	if !isList {
+		values = []any{value}
+	}
+	list, repeatable := flag.Value.(pflag.SliceValue)
+	if isList && !repeatable {
+		return misused("", "%q takes one value, not a list", k.name)
+	}
+	var texts []string
+	for _, v := range values {
+		switch v.(type) {
+		case string, int64, bool:
+			texts = append(texts, fmt.Sprint(v))
+		default:
+			return misused("", "%q takes a text, a number, true or false", k.name)
+		}
+	}
+	if flag.Changed {
+		return nil // the command line wins
+	}
+	if isList {
+		return list.Replace(texts)
+	}
+	if err := flag.Value.Set(texts[0]); err != nil {
+		return misused("", "%q: %v", k.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/node"
+)
+
+func newConnect(a *app) *cobra.Command {
+	var f nodeFlags
+	c := &cobra.Command{
+		Use:   "connect TARGET",
+		Short: "Join standard input and output to a peer",
+		Long: `Connect standard input and output to a peer. TARGET is an address as
+"sallyport node" prints it, in either form, or a bare node id.
+
+The end of standard input is told to the peer, which may go on sending; when it
+has ended too, connect exits with status 0. At a terminal, connect ends with the
+peer. With --json, events go to standard error: connected, failed.`,
+		Example: `  sallyport connect ADDRESS
+  tar c photos | sallyport connect ADDRESS
+  ssh -o ProxyCommand='sallyport connect ADDRESS' user@host`,
+		Args: oneTarget,
+	}
+	f.register(a, c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := f.settle(a, c); err != nil {
+			return err
+		}
+		call, err := a.dial(c.Context(), &f, args[0], (*node.Node).ConnectAddress)
+		if err != nil {
+			return err
+		}
+		return call.talk(c.Context())
+	}
+	return c
+}
+
+// talk joins standard input and output to the peer until both have ended.
+//
+// When ctx ends, the connection is left to the kernel: without TLS's end of
+// stream the peer knows that it was cut short.
+func (c *call) talk(ctx context.Context) error {
+	up := make(chan error, 1)
+	down := make(chan error, 1)
+	closed := make(chan struct{})
+	// Neither goroutine can be waited for: a Read of standard input can't be
+	// interrupted. They end with the process.
+	go func() {
+		_, err := pump(c.conn, c.app.in)
+		if err == nil {
+			err = c.conn.CloseWrite()
+		}
+		up <- err
+	}()
+	go func() {
+		err := c.admitted()
+		if err == nil {
+			_, err = pump(c.app.out, c.conn)
+		}
+		down <- err
+		if err == nil {
+			awaitClosed(c.conn)
+			close(closed)
+		}
+	}()
+
+	var unsent error // what kept us from sending all
+	for up != nil || down != nil {
+		select {
+		case err := <-up:
+			up, unsent = nil, err
+		case err := <-down:
+			if err != nil {
+				return explainCut(err)
+			}
+			down = nil
+			if c.app.interactive() {
+				up = nil // the peer has hung up
+			}
+		case <-closed:
+			up = nil // it closed altogether, and takes no more
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	c.close()
+	if unsent != nil {
+		return explainCut(unsent)
+	}
+	return nil
+}
+
+// explainCut puts the end of a connection that was no orderly one into words.
+func explainCut(err error) error {
+	var w writeError
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		return err
+	case errors.As(err, &w):
+		return failed(err, "", "the peer closed the connection before all was sent")
+	}
+	if f := explain(err); f.status != statusFailed || f.hint != "" {
+		return f
+	}
+	return failed(err, "try again", "%s", plainly(err))
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/nat/natlab"
+)
+
+// demoTime bounds the whole demonstration.
+const demoTime = 60 * time.Second
+
+type demo struct{ *app }
+
+func newDemo(a *app) *cobra.Command {
+	d := &demo{a}
+	loopback := false
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "See two nodes behind two NATs connect, offline",
+		Long: `Show, in one command and offline, how two nodes behind two different NATs find
+each other and connect. The NATs are simulated, as by "sallyport lab"; where the
+system allows no laboratory, the nodes meet on loopback, without NATs.`,
+		Example: `  sallyport demo`,
+		Args:    nothingElse,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), demoTime)
+			defer cancel()
+			return d.run(ctx, loopback)
+		},
+	}
+	c.Flags().BoolVar(&loopback, "loopback", false, "do without the laboratory")
+	c.Flags().BoolVarP(&a.verbose, "verbose", "v", false, "show the causes of errors")
+	return c
+}
+
+// tell prints one paragraph of the story.
+func (d *demo) tell(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
+
+func (d *demo) run(ctx context.Context, loopback bool) error {
+	if !loopback {
+		natlab.Main() // does not return where it has to run this program again
+	}
+	s, err := d.build(loopback)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.serve(ctx, io.Discard); err != nil {
+		return err
+	}
+	d.tell("\nA broker, over which they find each other, and a STUN server, which tells them\nwhat their NATs do: sallyport serve")
+	d.tell("  %s", s.servers.Flags)
+
+	if err := d.reports(ctx, s); err != nil {
+		return err
+	}
+	return d.meet(ctx, s.machines["alice"], s.machines["bob"])
+}
+
+// build sets the stage: two machines, with a NAT for each if possible.
+func (d *demo) build(loopback bool) (*stage, error) {
+	why := natlab.Available()
+	s, err := newStage(!loopback && why == nil)
+	if err != nil {
+		return nil, err
+	}
+	if s.lab == nil {
+		if loopback {
+			d.tell("Two nodes on loopback, without NATs.")
+		} else {
+			d.tell("Two nodes on loopback, without NATs: the laboratory can't run here\n(%v).", why)
+		}
+		for _, name := range []string{"alice", "bob"} {
+			if _, err := s.add(name, nil); err != nil {
+				s.close()
+				return nil, failed(err, "", "%s's home can't be made: %v", name, err)
+			}
+		}
+		return s, nil
+	}
+	d.tell(`Two machines on an internet that exists in this process only, each 20 ms away:
+  alice, behind a home router (port-restricted)
+  bob, behind a symmetric NAT, which takes another port for every peer (+1)`)
+	boxes := map[string]*natlab.Box{}
+	for _, spec := range []string{"alice:port-restricted", "bob:symmetric+1"} {
+		h, err := parseLabHost(spec, 20*time.Millisecond)
+		if err == nil {
+			err = s.addHost(h, boxes)
+		}
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// reports has both machines find out about their NATs.
+func (d *demo) reports(ctx context.Context, s *stage) error {
+	names := []string{"alice", "bob"}
+	outs := make([]string, len(names))
+	errs := make([]error, len(names))
+	var all sync.WaitGroup
+	for n, name := range names {
+		all.Go(func() {
+			c, run := s.machines[name].command(ctx, "sallyport", "nat")
+			var out strings.Builder
+			c.Stdout = &out
+			errs[n] = run.Start()
+			if errs[n] == nil {
+				errs[n] = run.Wait()
+			}
+			outs[n] = out.String()
+		})
+	}
+	all.Wait()
+	for n, name := range names {
+		if errs[n] != nil {
+			return failed(errs[n], "", "%s's NAT report failed: %v", name, errs[n])
+		}
+		d.tell("\nWhat %s finds out about the way to the internet: sallyport nat\n%s", name, indented(outs[n]))
+	}
+	return nil
+}
+
+func indented(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.TrimSpace(line) != "" {
+			b.WriteString("  " + line)
+		}
+	}
+	return strings.TrimRight(b.String(), "\n")
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node"
+)
+
+// nodeFlags are the flags of every command that starts a node, as they were
+// given. The configuration file has keys of the same names.
+type nodeFlags struct {
+	key        string
+	brokers    []string
+	stun       []string
+	turn       []string
+	interfaces []string
+	port       uint16
+	strategies []string
+	timeout    time.Duration
+	config     string
+
+	portAsked bool // --port was on the command line, not in the file
+}
+
+// nodeOnly are the flags of the node command that a configuration file may hold
+// as well, while other commands read it.
+var nodeOnly = []string{"echo", "forward", "exec", "allow", "birthday"}
+
+func (f *nodeFlags) register(a *app, c *cobra.Command) {
+	fs := c.Flags()
+	fs.StringVar(&f.key, "key", "", "`FILE` with this node's key, made if missing (default: key in the user's configuration directory)")
+	fs.StringSliceVar(&f.brokers, "broker", nil, "signalling broker: a `URL` (tcp, mqtts, ws, wss) or a number in the well-known list; repeatable (default: the public ones that follow from the key)")
+	fs.StringSliceVar(&f.stun, "stun", nil, "STUN server as `HOST:PORT`; repeatable (default: public ones)")
+	fs.StringSliceVar(&f.turn, "turn", nil, "relay as a `URL` (turn:HOST:PORT); repeatable; kept for a later version")
+	fs.StringSliceVar(&f.interfaces, "interface", nil, "network interface to use, by `NAME`; repeatable, best first (default: all that lead somewhere)")
+	fs.Uint16Var(&f.port, "port", 0, "TCP port `N` to listen on and to punch from (default: any)")
+	fs.StringSliceVar(&f.strategies, "strategies", nil, "ways to connect, as a `LIST` out of "+strategyNames()+" (default: all)")
+	fs.DurationVar(&f.timeout, "timeout", 30*time.Second, "give up connecting after `D`")
+	fs.StringVar(&f.config, "config", "", "TOML `FILE` with keys named as these flags (default: config.toml in the user's configuration directory, if there is one)")
+	fs.BoolVar(&a.json, "json", false, "one JSON object per line")
+	fs.BoolVarP(&a.verbose, "verbose", "v", false, "narrate what happens, and show the causes of errors")
+}
+
+// settle reads the configuration file, where flags leave room for it, and
+// checks what can be checked without a network.
+func (f *nodeFlags) settle(a *app, c *cobra.Command) error {
+	f.portAsked = c.Flags().Changed("port")
+	if err := readConfig(f.config, c.Flags()); err != nil {
+		return err
+	}
+	if f.timeout <= 0 {
+		return misused("try --timeout 30s", "a timeout of %v leaves no time", f.timeout)
+	}
+	if _, err := f.parseStrategies(); err != nil {
+		return err
+	}
+	if _, err := f.parseBrokers(); err != nil {
+		return err
+	}
+	for _, s := range f.stun {
+		if err := checkHostPort(s); err != nil {
+			return misused("try --stun stun.example.org:3478", "--stun %q: %v", s, err)
+		}
+	}
+	for _, u := range f.turn {
+		if err := checkTURN(u); err != nil {
+			return misused("try --turn turn:relay.example.org:3478", "--turn %q: %v", u, err)
+		}
+	}
+	if len(f.turn) > 0 {
+		a.say("Note: relays come in a later version; --turn is accepted, and does nothing yet.")
+	}
+	return nil
+}
+
+func (f *nodeFlags) parseBrokers() ([]address.Broker, error) {
+	if len(f.brokers) > address.MaxBrokers {
+		return nil, misused("", "%d brokers are named, of %d at most", len(f.brokers), address.MaxBrokers)
+	}
+	var list []address.Broker
+	for _, s := range f.brokers {
+		b, err := address.ParseBroker(s)
+		if err != nil {
+			return nil, misused("try --broker tcp://HOST:1883", "%v", err)
+		}
+		list = append(list, b)
+	}
+	return list, nil
+}
+
+func (f *nodeFlags) parseStrategies() ([]node.Strategy, error) {
+	var list []node.Strategy
+	for _, name := range f.strategies {
+		s := node.Strategy(strings.ToLower(strings.TrimSpace(name)))
+		switch {
+		case slices.Contains(node.Strategies(), s):
+			list = append(list, s)
+		case s == "relay" || s == "lan":
+			return nil, misused("try --strategies "+strategyNames(), "strategy %q comes in a later version", name)
+		default:
+			return nil, misused("try --strategies "+strategyNames(), "there is no strategy %q", name)
+		}
+	}
+	return list, nil
+}
+
+func strategyNames() string {
+	var names []string
+	for _, s := range node.Strategies() {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ",")
+}
+
+// checkHostPort wants a host and a port from 1 to 65535.
+func checkHostPort(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || host == "" {
+		return fmt.Errorf("expected HOST:PORT")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("port %q is not 1 to 65535", port)
+	}
+	return nil
+}
+
+// checkTURN wants a URI as RFC 7065 has it: turn:HOST[:PORT][?transport=…].
+func checkTURN(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Opaque == "" || (u.Scheme != "turn" && u.Scheme != "turns") {
+		return fmt.Errorf("expected turn:HOST:PORT or turns:HOST:PORT")
+	}
+	if strings.Contains(u.Opaque, "]:") || strings.Count(u.Opaque, ":") == 1 {
+		return checkHostPort(u.Opaque)
+	}
+	return nil
+}

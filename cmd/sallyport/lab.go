@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/nat/natlab"
+)
+
+// labPatience is how long commands have to end after they were asked to.
+const labPatience = 5 * time.Second
+
+type lab struct {
+	*app
+	hosts    []string
+	delay    time.Duration
+	noServer bool
+}
+
+func newLab(a *app) *cobra.Command {
+	l := &lab{app: a}
+	c := &cobra.Command{
+		Use:   "lab [--host NAME:NAT]… -- [NAME:] COMMAND… [--- [NAME:] COMMAND…]…",
+		Short: "Run commands on hosts behind simulated NATs (Linux)",
+		Long: `Run commands on hosts behind simulated NATs. Each host is a network namespace
+with one way out, through its NAT, to a closed internet on this machine, where a
+broker and a STUN server run ("sallyport serve"). Root is not needed where the
+kernel has unprivileged user namespaces.
+
+Without --host there are two: a, behind a port-restricted NAT, and b, behind a
+symmetric one that counts ports up. NAT is one of
+  ` + strings.Join(natWords, ", ") + `
+(symmetric+N counts up by N for every peer, dependent+N only for consecutive
+local ports, kernel is Linux's own masquerade) or @NAME for the NAT of another
+host. After it, options with commas between: delay=20ms (one way), jitter=5ms,
+loss=1%, refuse=drop|rst|icmp, carrier=NAT (a second NAT in front).
+
+Commands are separated by ---; each runs on the host it names, or on the hosts
+in their order. "sallyport" is this program. On each host it has a home of its
+own, with a key, the lab's broker and STUN servers. {NAME} in a command stands
+for the address of that host's node, {NAME.ip} for its IP address; so do the
+variables SALLYPORT_LAB_NAME and SALLYPORT_LAB_NAME_IP, and there are
+SALLYPORT_LAB_BROKER and SALLYPORT_LAB_STUN.
+
+The last command gets standard input; when it ends, so does the lab, with its
+exit status. SIGINT and SIGTERM are passed on.`,
+		Example: `  sallyport lab -- sallyport nat
+  sallyport lab -- sallyport node --echo --- sallyport ping {a}
+  sallyport lab --host a:full-cone,delay=40ms --host b:symmetric,refuse=rst -- a: sallyport node --echo --- b: sallyport connect -v {a}
+  sallyport lab --host a:kernel,carrier=symmetric -- sh`,
+		Args: someCommand,
+		RunE: func(c *cobra.Command, args []string) error {
+			return l.run(c.Context(), args)
+		},
+	}
+	c.Flags().StringArrayVar(&l.hosts, "host", nil, "a host, as `NAME:NAT[,OPTION…]`; repeatable")
+	c.Flags().DurationVar(&l.delay, "delay", 20*time.Millisecond, "one-way delay `D` of each host's way to the internet")
+	c.Flags().BoolVar(&l.noServer, "no-server", false, "leave out the broker and the STUN server")
+	c.Flags().BoolVarP(&a.verbose, "verbose", "v", false, "show the causes of errors")
+	c.Flags().SetInterspersed(false)
+	return c
+}
+
+// describe reads the hosts and the commands.
+func (l *lab) describe(args []string) (hosts []labHost, parts []labPart, err error) {
+	list := l.hosts
+	if len(list) == 0 {
+		list = []string{"a:port-restricted", "b:symmetric+1"}
+	}
+	if l.delay < 0 || l.delay > 10*time.Second {
+		return nil, nil, misused("try --delay 20ms", "--delay %v is not 0 to 10s", l.delay)
+	}
+	var names []string
+	seen := map[string]bool{}
+	for _, s := range list {
+		h, err := parseLabHost(s, l.delay)
+		if err == nil && seen[h.name] {
+			err = fmt.Errorf("there are two hosts %q", h.name)
+		}
+		if err != nil {
+			return nil, nil, misused("try --host a:port-restricted,delay=20ms", "--host: %v", err)
+		}
+		seen[h.name] = true
+		names = append(names, h.name)
+		hosts = append(hosts, h)
+	}
+	parts, err = splitCommands(args, names)
+	if err != nil {
+		return nil, nil, misused("try sallyport lab -- a: COMMAND --- b: COMMAND", "%v", err)
+	}
+	return hosts, parts, nil
+}
+
+func (l *lab) run(ctx context.Context, args []string) error {
+	hosts, parts, err := l.describe(args)
+	if err != nil {
+		return err
+	}
+	natlab.Main() // does not return where it has to run this program again
+	if err := natlab.Available(); err != nil {
+		return failed(err, "try it on Linux, as root or where the kernel has unprivileged user namespaces", "the laboratory can't run here: %v", err)
+	}
+	s, err := newStage(true)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	boxes := map[string]*natlab.Box{}
+	for _, h := range hosts {
+		if err := s.addHost(h, boxes); err != nil {
+			return err
+		}
+	}
+	if !l.noServer {
+		if err := s.serve(context.WithoutCancel(ctx), l.err); err != nil {
+			return err
+		}
+	}
+	return l.play(ctx, s, parts)
+}
+
+// play runs the commands, and ends with the last one.
+func (l *lab) play(ctx context.Context, s *stage, parts []labPart) error {
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer cancel()
+	var running []*exec.Cmd
+	var last runner
+	var flush []func()
+	for n, p := range parts {
+		words := s.expand(p.command)
+		c, run := s.machines[p.host].command(background, words[0], words[1:]...)
+		if len(parts) == 1 {
+			c.Stdout, c.Stderr = os.Stdout, os.Stderr
+		} else {
+			out, errs := &labelled{w: l.out, label: p.host + "| "}, &labelled{w: l.err, label: p.host + "| "}
+			c.Stdout, c.Stderr = out, errs
+			flush = append(flush, out.flush, errs.flush)
+		}
+		if n == len(parts)-1 {
+			c.Stdin, last = l.in, run
+		}
+		if err := run.Start(); err != nil {
+			return failed(err, "", "the command on host %q did not start: %v", p.host, err)
+		}
+		running = append(running, c)
+		if run != last {
+			waiting.Go(func() {
+				if err := run.Wait(); err != nil && background.Err() == nil && ctx.Err() == nil {
+					l.say("The command on host %s has ended: %v.", p.host, err)
+				}
+			})
+		}
+	}
+	ended := make(chan error, 1)
+	waiting.Go(func() { ended <- last.Wait() })
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		l.passOn(ctx, running)
+		select {
+		case err = <-ended:
+		case <-time.After(labPatience):
+			cancel()
+			err = <-ended
+		}
+	}
+	// The others are asked to end, and then made to.
+	for _, c := range running {
+		_ = c.Process.Signal(syscall.SIGTERM) // which fails for one that has ended
+	}
+	stop := time.AfterFunc(labPatience, cancel)
+	defer stop.Stop()
+	waiting.Wait()
+	for _, f := range flush {
+		f()
+	}
+	return statusOf(err)
+}
+
+// passOn hands a signal on to the commands. An interrupt typed at a terminal
+// has gone to all of them already.
+func (l *lab) passOn(ctx context.Context, running []*exec.Cmd) {
+	var s signalled
+	if !errors.As(context.Cause(ctx), &s) || s.Signal == os.Interrupt && l.interactive() {
+		return
+	}
+	for _, c := range running {
+		_ = c.Process.Signal(s.Signal)
+	}
+}
+
+// statusOf makes the end of a command into our own.
+func statusOf(err error) error {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &exit):
+		return failed(err, "", "the command failed: %v", err)
+	case exit.ExitCode() >= 0:
+		return exited(exit.ExitCode())
+	}
+	if w, ok := exit.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return exited(128 + int(w.Signal()))
+	}
+	return exited(statusFailed)
+}
+
+// expand puts addresses in place of {NAME} and {NAME.ip}.
+func (s *stage) expand(words []string) []string {
+	var pairs []string
+	for _, name := range s.order {
+		m := s.machines[name]
+		pairs = append(pairs, "{"+name+"}", m.target())
+		if m.host != nil {
+			pairs = append(pairs, "{"+name+".ip}", m.host.Addr().String())
+		}
+	}
+	replacer := strings.NewReplacer(pairs...)
+	var out []string
+	for _, w := range words {
+		out = append(out, replacer.Replace(w))
+	}
+	return out
+}
+
+// labelled writes whole lines, each with a label in front.
+type labelled struct {
+	w     io.Writer
+	label string
+	part  []byte
+}
+
+// maxLine is where a line without an end is cut.
+const maxLine = 64 << 10
+
+func (l *labelled) Write(p []byte) (int, error) {
+	l.part = append(l.part, p...)
+	for {
+		end := bytes.IndexByte(l.part, '\n')
+		if end < 0 {
+			break
+		}
+		if _, err := l.w.Write(append([]byte(l.label), l.part[:end+1]...)); err != nil {
+			return 0, err
+		}
+		l.part = l.part[end+1:]
+	}
+	if len(l.part) > maxLine {
+		l.flush()
+	}
+	return len(p), nil
+}
+
+// flush writes what has no line end yet.
+func (l *labelled) flush() {
+	if len(l.part) > 0 {
+		_, _ = l.w.Write(append([]byte(l.label), append(l.part, '\n')...))
+		l.part = nil
+	}
+}

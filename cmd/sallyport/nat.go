@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/probe"
+	"github.com/sallyport-net/sallyport/node"
+)
+
+func newNAT(a *app) *cobra.Command {
+	var f nodeFlags
+	c := &cobra.Command{
+		Use:   "nat",
+		Short: "Say what the NATs on the way to the internet do",
+		Long: `Ask STUN servers what the NATs on the way to the internet do: the verdict
+first, then the facts for each interface, then how sure they are. Nothing is
+changed on the router, and no broker is asked. With --json, one object.`,
+		Example: `  sallyport nat
+  sallyport nat --interface eth0 --json
+  sallyport nat --stun stun.example.org:3478`,
+		Args: nothingElse,
+	}
+	f.register(a, c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := f.settle(a, c); err != nil {
+			return err
+		}
+		if err := checkInterfaces(f.interfaces); err != nil {
+			return err
+		}
+		s, err := survey(c.Context(), &f)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			emit(a.out, s)
+		} else {
+			s.print(a.out, a.verbose)
+		}
+		if !s.answered() {
+			return exited(statusNoNetwork)
+		}
+		return nil
+	}
+	return c
+}
+
+// natSurvey is the report on all interfaces; its JSON is a promise.
+type natSurvey struct {
+	Verdict    string         `json:"verdict"`
+	Sure       bool           `json:"sure"`
+	TookMS     float64        `json:"took_ms"`
+	Interfaces []natInterface `json:"interfaces"`
+}
+
+type natInterface struct {
+	Interface  string       `json:"interface"`
+	Family     string       `json:"family"`
+	Local      netip.Addr   `json:"local"`
+	External   string       `json:"external,omitempty"`
+	Externals  []netip.Addr `json:"externals,omitempty"`
+	NAT        bool         `json:"nat"`
+	Type       string       `json:"type"`
+	TypeCode   nat.Type     `json:"type_code"` // as in addresses
+	Delta      natDelta     `json:"delta"`
+	Verdict    string       `json:"verdict"`
+	Sure       bool         `json:"sure"`
+	Confidence float64      `json:"confidence"`
+	Guess      bool         `json:"guess"`
+	TCP        natFinding   `json:"tcp"`
+	UDP        natFinding   `json:"udp"`
+	TookMS     float64      `json:"took_ms"`
+	Error      string       `json:"error,omitempty"`
+
+	report nat.Report
+}
+
+type natDelta struct {
+	Kind  string        `json:"kind"`
+	Code  nat.DeltaKind `json:"code"` // as in addresses
+	Value int           `json:"value"`
+}
+
+type natFinding struct {
+	Asked      int      `json:"asked"`
+	Answered   int      `json:"answered"`
+	Mapping    string   `json:"mapping"`
+	Filtering  string   `json:"filtering"`
+	Delta      natDelta `json:"delta"`
+	Confidence float64  `json:"confidence"`
+	Guess      bool     `json:"guess"`
+	RTTMS      float64  `json:"rtt_ms"`
+}
+
+// survey asks about every interface at once.
+func survey(ctx context.Context, f *nodeFlags) (*natSurvey, error) {
+	places, err := node.Places(f.interfaces)
+	if err != nil {
+		return nil, err
+	}
+	if len(places) == 0 {
+		return nil, &failure{status: statusNoNetwork, what: "there is no network interface with an address", hint: "try to connect this machine to a network"}
+	}
+	begun := time.Now()
+	s := &natSurvey{Interfaces: make([]natInterface, len(places))}
+	var all sync.WaitGroup
+	for n, p := range places {
+		all.Go(func() {
+			var cfg probe.Config
+			cfg.Local = p.Addr
+			if len(f.stun) > 0 {
+				cfg.Servers, cfg.TCPServers = f.stun, f.stun
+			}
+			r, err := probe.Run(ctx, cfg)
+			s.Interfaces[n] = natInterfaceOf(p, r, err)
+		})
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	s.TookMS = milliseconds(time.Since(begun))
+	// The verdict is that of the best interface from which anybody answered.
+	best := s.Interfaces[0]
+	for _, i := range s.Interfaces {
+		if i.Error == "" {
+			best = i
+			break
+		}
+	}
+	s.Verdict, s.Sure = best.Verdict, best.Sure
+	return s, nil
+}
+
+func natInterfaceOf(p node.Place, r nat.Report, err error) natInterface {
+	i := natInterface{
+		Interface: p.Interface, Family: "IPv4", Local: p.Addr, Externals: r.Externals,
+		NAT: r.NATed(), Type: r.Type.String(), TypeCode: r.Type, Delta: natDeltaOf(r.Delta),
+		Verdict: nat.Verdict(r), Sure: r.Sure(), Confidence: r.Confidence, Guess: r.Guess,
+		TCP: natFindingOf(r.TCP), UDP: natFindingOf(r.UDP), TookMS: milliseconds(r.Took), report: r,
+	}
+	if p.Addr.Is6() {
+		i.Family = "IPv6"
+	}
+	if r.External.IsValid() {
+		i.External = r.External.String()
+	}
+	if err != nil {
+		i.Error = err.Error()
+		if errors.Is(err, probe.ErrNoServer) {
+			i.Error = "no STUN server answered"
+		}
+	}
+	return i
+}
+
+func natDeltaOf(d nat.Delta) natDelta { return natDelta{d.Kind.String(), d.Kind, d.Value} }
+
+func natFindingOf(f nat.Finding) natFinding {
+	return natFinding{
+		Asked: f.Asked, Answered: f.Answered, Mapping: f.Mapping.String(), Filtering: f.Filtering.String(),
+		Delta: natDeltaOf(f.Delta), Confidence: f.Confidence, Guess: f.Guess, RTTMS: milliseconds(f.RTT),
+	}
+}
+
+// answered reports whether any server did.
+func (s *natSurvey) answered() bool {
+	for _, i := range s.Interfaces {
+		if i.TCP.Answered+i.UDP.Answered > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// print is for people: the verdict, the facts, how sure.
+func (s *natSurvey) print(w io.Writer, verbose bool) {
+	var b strings.Builder
+	fmt.Fprintln(&b, s.Verdict)
+	for _, i := range s.Interfaces {
+		fmt.Fprintf(&b, "\n%s, %s, %s:\n", i.Interface, i.Family, i.Local)
+		if i.Error != "" {
+			fmt.Fprintf(&b, "  %s\n", i.Error)
+			if verbose && i.report.Local.IsValid() {
+				fmt.Fprintf(&b, "  %s\n", nat.Describe(i.report))
+			}
+			continue
+		}
+		seen := i.External
+		if !i.NAT {
+			seen += ", its own address"
+		}
+		fmt.Fprintf(&b, "  seen as   %s\n  type      %s\n", seen, i.Type)
+		if i.report.Type.Translates() {
+			fmt.Fprintf(&b, "  ports     %s\n", i.report.Delta)
+		}
+		i.TCP.print(&b, "TCP", i.report.TCP.Delta)
+		i.UDP.print(&b, "UDP", i.report.UDP.Delta)
+		sure := "not sure"
+		if i.Sure {
+			sure = "sure"
+		}
+		fmt.Fprintf(&b, "  %s: confidence %.0f %%, found out in %.1f s\n", sure, i.Confidence*100, i.TookMS/1000)
+	}
+	_, _ = io.WriteString(w, b.String())
+}
+
+func (f natFinding) print(b *strings.Builder, transport string, d nat.Delta) {
+	if f.Answered == 0 {
+		fmt.Fprintf(b, "  %s       none of %s answered\n", transport, plural(f.Asked, "server"))
+		return
+	}
+	fmt.Fprintf(b, "  %s       mapping %s, filtering %s, ports %s; %d of %s answered, round trip %.1f ms\n",
+		transport, f.Mapping, f.Filtering, d, f.Answered, plural(f.Asked, "server"), f.RTTMS)
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/node"
+)
+
+// maxServed is how many connections are served at once. More wait in the
+// node's backlog, and are turned away when that is full.
+const maxServed = 256
+
+// nodeCommand is sallyport node.
+type nodeCommand struct {
+	*app
+	flags   nodeFlags
+	sinks   sinkFlags
+	allow   string
+	birth   string
+	serving sync.WaitGroup
+}
+
+func newNode(a *app) *cobra.Command {
+	n := &nodeCommand{app: a}
+	c := &cobra.Command{
+		Use:   "node",
+		Short: "Run a node; it prints its address",
+		Long: `Run a node. It prints its address, and the command for the other side, on
+standard output as soon as it is ready. What arrives goes to one of
+
+  --echo               back to where it came from, until the peer has ended
+  --forward HOST:PORT  a TCP service; each peer gets a connection of its own
+  --exec CMD           a shell command for each peer, as its standard input and
+                       output; it is killed when the connection is lost
+  standard output      otherwise, from all peers as it comes. Standard input
+                       goes to the peer that has been there longest, so that
+                       two people can type to each other. A connection ends
+                       when the peer has ended, but a file or pipe on standard
+                       input is sent to its end first. Empty standard input
+                       means to receive only
+
+SIGTERM ends the node with exit status 0, an interrupt with 130. With --json,
+events go to standard output, one object per line: ready, then accepted, data
+(without a sink) and ended.`,
+		Example: `  sallyport node
+  sallyport node --echo
+  sallyport node --forward 127.0.0.1:22
+  sallyport node --exec 'tar x -C inbox' --allow 26vGxSb9PMjdqAkEtixBBHm6tt9o72xX4YBBHJQWsJnQb
+  sallyport node < big.iso`,
+		Args: nothingElse,
+	}
+	n.flags.register(a, c)
+	n.sinks.register(c)
+	c.Flags().StringVar(&n.allow, "allow", "everyone", "who may connect: `WHO` is everyone, nobody, or node ids with commas between")
+	c.Flags().StringVar(&n.birth, "birthday", "listed", "for whom to dial many ports at once when a NAT leaves no other way: `WHO` is listed (those of --allow), always or never")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := n.sinks.fromCommandLine(c); err != nil {
+			return err
+		}
+		if err := n.flags.settle(a, c); err != nil {
+			return err
+		}
+		return n.run(c.Context())
+	}
+	return c
+}
+
+func (n *nodeCommand) run(ctx context.Context) error {
+	serve, err := n.sinks.sink(n.app)
+	if err != nil {
+		return err
+	}
+	admission, err := parseAllow(n.allow)
+	if err != nil {
+		return err
+	}
+	if err := checkBirthday(n.birth); err != nil {
+		return err
+	}
+	cfg, err := n.nodeConfig(&n.flags)
+	if err != nil {
+		return err
+	}
+	cfg.Admission = &admission
+	nd, err := n.startNode(ctx, cfg, false)
+	if err != nil {
+		return err
+	}
+	defer nd.Close()
+	n.announce(nd)
+	n.warnHealth(nd)
+	stop := context.AfterFunc(ctx, func() { _ = nd.Close() })
+	defer stop()
+	defer n.serving.Wait()
+	places := make(chan struct{}, maxServed)
+	for {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			return daemonEnd(ctx)
+		}
+		conn, err := nd.Accept()
+		if ctx.Err() != nil {
+			if err == nil {
+				_ = conn.Close()
+			}
+			return daemonEnd(ctx)
+		}
+		if err != nil {
+			return failed(err, "", "the node takes no more connections")
+		}
+		n.serving.Go(func() {
+			defer func() { <-places }()
+			n.serve(ctx, conn, serve)
+		})
+	}
+}
+
+// announce prints the address, before anything else.
+func (n *nodeCommand) announce(nd *node.Node) {
+	self := nd.Address()
+	compact, err := self.Compact()
+	if err != nil {
+		compact = self.String() // it has no compact form, but the long one does as well
+	}
+	if n.json {
+		emit(n.out, readyEvent{"ready", self.Key.String(), self.String(), compact, n.pasteable(compact)})
+		return
+	}
+	fmt.Fprintf(n.out, "Address: %s\nCompact: %s\nConnect: %s\n", self, compact, n.pasteable(compact))
+}
+
+// pasteable is the command for the other side: our STUN servers are its too,
+// where they are not the public ones. Our brokers stand in the address.
+func (n *nodeCommand) pasteable(compact string) string {
+	words := []string{"sallyport", "connect"}
+	for _, s := range n.flags.stun {
+		words = append(words, "--stun", s)
+	}
+	return strings.Join(append(words, compact), " ")
+}
+
+type readyEvent struct {
+	Event   string `json:"event"`
+	ID      string `json:"id"`
+	Address string `json:"address"`
+	Compact string `json:"compact"`
+	Connect string `json:"connect"`
+}
+
+// serve hands one connection to the sink, and tells of both ends.
+func (n *nodeCommand) serve(ctx context.Context, c net.Conn, to sink) {
+	conn := c.(*node.Conn)
+	begun := time.Now()
+	peer, remote := conn.Peer().String(), conn.RemoteAddr().String()
+	if n.json {
+		emit(n.out, acceptedEvent{"accepted", peer, remote})
+	}
+	n.say("%s has connected from %s.", conn.Peer().Short(), remote)
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	t := to(ctx, conn)
+	stop()
+	_ = conn.Close()
+
+	e := endedEvent{Event: "ended", Peer: peer, Remote: remote, MS: milliseconds(time.Since(begun)), Received: t.received, Sent: t.sent}
+	why := ""
+	if t.err != nil && ctx.Err() == nil {
+		e.Error = plainly(t.err)
+		why = ": " + e.Error
+	}
+	if n.json {
+		emit(n.out, e)
+	}
+	n.say("%s is gone after %v; %s came, %s went%s.", conn.Peer().Short(),
+		time.Since(begun).Round(time.Millisecond), megabytes(t.received), megabytes(t.sent), why)
+}
+
+type acceptedEvent struct {
+	Event  string `json:"event"`
+	Peer   string `json:"peer"`
+	Remote string `json:"remote"`
+}
+
+type endedEvent struct {
+	Event    string  `json:"event"`
+	Peer     string  `json:"peer"`
+	Remote   string  `json:"remote"`
+	MS       float64 `json:"ms"`
+	Received int64   `json:"received"`
+	Sent     int64   `json:"sent"`
+	Error    string  `json:"error,omitempty"`
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// app is what all subcommands share: the three streams, and how to talk.
+type app struct {
+	in       *os.File
+	out, err io.Writer
+	json     bool // --json: one object per line
+	verbose  bool // -v
+	running  bool // the command line was understood
+}
+
+func newApp() *app {
+	return &app{in: os.Stdin, out: &lines{w: os.Stdout}, err: &lines{w: os.Stderr}}
+}
+
+// interactive reports whether a person types at standard input.
+func (a *app) interactive() bool { return term.IsTerminal(int(a.in.Fd())) }
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sallyport",
+		Short: "Direct connections between machines, whatever NATs stand between them",
+		Long: `Sallyport opens direct, encrypted TCP connections between machines behind NATs.
+Run "sallyport node" on one machine; it prints the command to run on the other.
+
+Exit status: 0 done, 1 failed otherwise, 2 misused, 3 wrong code, 4 the peer
+is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
+("node" and "serve" end with 0 then).`,
+		Example: `  sallyport demo                  see it work, offline, in a few seconds
+  sallyport node --echo           wait for peers, and send back what they say
+  sallyport connect ADDRESS       talk to a peer`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			a.running = true
+		},
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Args:              cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			return unknownCommand(c, args[0])
+		},
+	}
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpCommand(&cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Say how a command is used",
+		Long:  `Say how a command is used.`,
+		Example: `  sallyport help
+  sallyport help node`,
+		RunE: func(c *cobra.Command, args []string) error {
+			about, rest, err := root.Find(args)
+			if err != nil || about == root && len(rest) > 0 {
+				return unknownCommand(root, args[0])
+			}
+			return about.Help()
+		},
+	})
+	root.AddCommand(
+		newNode(a), newConnect(a), newPing(a), newNAT(a), newAddr(a),
+		newServe(a), newLab(a), newDemo(a), newVersion(a),
+	)
+	return root
+}
+
+func unknownCommand(c *cobra.Command, name string) error {
+	if near := c.SuggestionsFor(name); len(near) > 0 {
+		return misused("try sallyport "+near[0], "%q is not a command", name)
+	}
+	return misused("try sallyport help", "%q is not a command", name)
+}
+
+// usageTemplate is cobra's, with the examples where people look: at the end.
+var usageTemplate = strings.TrimLeft(`
+Usage:
+{{- if .HasAvailableSubCommands}}
+  {{.CommandPath}} COMMAND [flags]
+
+Commands:
+{{- range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
+{{- else}}
+  {{.UseLine}}
+{{- end}}
+{{- if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{- end}}
+{{- if .HasExample}}
+
+Examples:
+{{.Example}}
+{{- end}}
+`, "\n")

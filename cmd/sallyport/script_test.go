@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sallyport-net/sallyport/nat/natlab"
+)
+
+// patience is after what time a script gives up waiting for something.
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"sallyport": main})
+}
+
+// TestScripts runs one script per behaviour. Each has a broker and a STUN
+// server of its own on loopback, and a home whose configuration names them.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup:               setUp,
+		Condition: func(cond string) (bool, error) {
+			if cond == "lab" {
+				return natlab.Available() == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"start": startCmd, "await": awaitCmd, "signal": signalCmd, "ended": endedCmd,
+			"feed": feedCmd, "hangup": hangUpCmd, "status": statusCmd, "gone": goneCmd,
+		},
+	})
+}
+
+// running are a script's background commands, by name.
+type running map[string]*background
+
+type background struct {
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	done chan struct{}
+}
+
+func setUp(env *testscript.Env) error {
+	s, err := startServers(&serveFlags{listen: []string{"127.0.0.1"}})
+	if err != nil {
+		return err
+	}
+	env.Defer(s.close)
+	service, err := startService()
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { service.Close() })
+	all := running{}
+	env.Values["running"] = all
+	env.Defer(func() {
+		for _, b := range all {
+			_ = b.cmd.Process.Kill()
+			<-b.done
+		}
+	})
+	env.Setenv("BROKER", s.ready.Brokers[0])
+	env.Setenv("STUN", s.ready.STUN[0])
+	env.Setenv("SERVICE", service.Addr().String())
+	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+	env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
+	dir := filepath.Join(env.WorkDir, "config", "sallyport")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	config := fmt.Sprintf("broker = [%q]\nstun = [%q, %q]\ninterface = [%q]\n", s.ready.Brokers[0], s.ready.STUN[0], s.ready.STUN[1], loopbackName())
+	return os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600)
+}
+
+// startService runs a TCP service that answers when the client has ended, so
+// that only half-closed connections get anything out of it.
+func startService() (net.Listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				text, err := io.ReadAll(c)
+				if err == nil {
+					fmt.Fprintf(c, "the service has read %d bytes\n", len(text))
+				}
+			}()
+		}
+	}()
+	return l, nil
+}
+
+// start [-open] NAME COMMAND…: run in the background, with output in NAME.out
+// and NAME.err. With -open, standard input stays open until hangup.
+func startCmd(ts *testscript.TestScript, neg bool, args []string) {
+	open := len(args) > 0 && args[0] == "-open"
+	if open {
+		args = args[1:]
+	}
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: start [-open] NAME COMMAND…")
+	}
+	path, err := exec.LookPath(args[1])
+	ts.Check(err)
+	c := exec.Command(path, args[2:]...)
+	c.Args[0] = args[1]
+	c.Dir = ts.MkAbs(".")
+	c.Env = []string{"PATH=" + os.Getenv("PATH")}
+	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "SALLYPORT_CLOCK_OFFSET", "WORK", "HOME", "TMPDIR", "GOCOVERDIR"} {
+		if v := ts.Getenv(name); v != "" {
+			c.Env = append(c.Env, name+"="+v)
+		}
+	}
+	b := &background{cmd: c, done: make(chan struct{})}
+	if open {
+		b.in, err = c.StdinPipe()
+		ts.Check(err)
+	}
+	out, err := os.Create(ts.MkAbs(args[0] + ".out"))
+	ts.Check(err)
+	errs, err := os.Create(ts.MkAbs(args[0] + ".err"))
+	ts.Check(err)
+	c.Stdout, c.Stderr = out, errs
+	ts.Check(c.Start())
+	out.Close()
+	errs.Close()
+	go func() {
+		_ = c.Wait()
+		close(b.done)
+	}()
+	ts.Value("running").(running)[args[0]] = b
+}
+
+func find(ts *testscript.TestScript, name string) *background {
+	b := ts.Value("running").(running)[name]
+	if b == nil {
+		ts.Fatalf("nothing was started as %q", name)
+	}
+	return b
+}
+
+// await FILE REGEXP [VARIABLE]: wait until the file matches, and keep the first
+// group.
+func awaitCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: await FILE REGEXP [VARIABLE]")
+	}
+	re, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	var text []byte
+	waitFor(ts, func() bool {
+		text, _ = os.ReadFile(ts.MkAbs(args[0]))
+		// A line that is still being written is not there yet.
+		return re.Match(text[:bytes.LastIndexByte(text, '\n')+1])
+	}, func() string { return fmt.Sprintf("%s does not match %q:\n%s", args[0], args[1], text) })
+	if len(args) == 3 {
+		m := re.FindSubmatch(text)
+		ts.Setenv(args[2], string(m[1]))
+	}
+}
+
+// gone FILE: wait until the process whose id the file has is no more.
+func goneCmd(ts *testscript.TestScript, neg bool, args []string) {
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[0])))
+	ts.Check(err)
+	waitFor(ts, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) },
+		func() string { return fmt.Sprintf("process %d still runs", pid) })
+}
+
+func waitFor(ts *testscript.TestScript, done func() bool, what func() string) {
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s", what())
+		}
+	}
+}
+
+// signal NAME INT|TERM|KILL
+func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
+	s := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}[args[1]]
+	ts.Check(find(ts, args[0]).cmd.Process.Signal(s))
+}
+
+// ended NAME STATUS: wait until it ends, with that status.
+func endedCmd(ts *testscript.TestScript, neg bool, args []string) {
+	b := find(ts, args[0])
+	select {
+	case <-b.done:
+	case <-time.After(patience):
+		ts.Fatalf("%s has not ended; its errors:\n%s", args[0], ts.ReadFile(args[0]+".err"))
+	}
+	if got := strconv.Itoa(b.cmd.ProcessState.ExitCode()); got != args[1] {
+		ts.Fatalf("%s ended with status %s, not %s; its errors:\n%s", args[0], got, args[1], ts.ReadFile(args[0]+".err"))
+	}
+}
+
+// feed NAME WORD…: write a line to its standard input.
+func feedCmd(ts *testscript.TestScript, neg bool, args []string) {
+	_, err := io.WriteString(find(ts, args[0]).in, strings.Join(args[1:], " ")+"\n")
+	ts.Check(err)
+}
+
+// hangup NAME: end its standard input.
+func hangUpCmd(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(find(ts, args[0]).in.Close())
+}
+
+// status N COMMAND…: run it, and expect that exit status.
+func statusCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND…")
+	}
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("status %d, not %s", got, args[0])
+	}
+}

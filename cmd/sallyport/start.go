@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/sallyport-net/sallyport/node"
+)
+
+// nodeConfig makes the flags into what a node wants.
+func (a *app) nodeConfig(f *nodeFlags) (cfg node.Config, err error) {
+	if cfg.Now, err = wallClock(); err != nil {
+		return cfg, err
+	}
+	if cfg.Brokers, err = f.parseBrokers(); err != nil {
+		return cfg, err
+	}
+	if cfg.Strategies, err = f.parseStrategies(); err != nil {
+		return cfg, err
+	}
+	if err = checkInterfaces(f.interfaces); err != nil {
+		return cfg, err
+	}
+	if cfg.Key, err = a.loadKey(f.key); err != nil {
+		return cfg, err
+	}
+	cfg.MachineID = a.loadMachineID()
+	cfg.STUN = f.stun
+	cfg.Interfaces = f.interfaces
+	cfg.Port = f.port
+	cfg.Timeout = f.timeout
+	cfg.Logger = slog.New(newNarrator(a))
+	return cfg, nil
+}
+
+func checkInterfaces(names []string) error {
+	for _, name := range names {
+		if _, err := net.InterfaceByName(name); err != nil {
+			return misused("try one of "+strings.Join(interfaceNames(), ", "), "there is no network interface %q", name)
+		}
+	}
+	return nil
+}
+
+func interfaceNames() []string {
+	var names []string
+	list, _ := net.Interfaces()
+	for _, i := range list {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+// startNode starts a node. spare lets it take any other port where one from
+// the configuration file is taken: a caller can do without, and a node in the
+// same home has it.
+func (a *app) startNode(ctx context.Context, cfg node.Config, spare bool) (*node.Node, error) {
+	n, err := node.New(ctx, cfg)
+	taken := errors.Is(err, syscall.EADDRINUSE)
+	if taken && spare && cfg.Port != 0 {
+		cfg.Port = 0
+		n, err = node.New(ctx, cfg)
+	}
+	switch {
+	case err == nil:
+		return n, nil
+	case ctx.Err() != nil:
+		return nil, err
+	case taken:
+		return nil, failed(err, "try another --port, or none for any", "TCP port %d is taken", cfg.Port)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, failed(err, "try a --port above 1023", "TCP port %d may not be used by this user", cfg.Port)
+	}
+	return nil, failed(errors.Unwrap(err), "", "the node did not start: %v", err)
+}
+
+// warnHealth says what a node misses that has started all the same.
+func (a *app) warnHealth(n *node.Node) {
+	broker, stun := n.Health()
+	switch {
+	case broker != nil && stun != nil:
+		a.say("Warning: no network: neither a signalling broker nor a STUN server answered. Only peers on this LAN can connect.")
+	case broker != nil:
+		a.say("Warning: no signalling broker answered. Peers can connect where they can dial this machine, and not through NATs.")
+	case stun != nil:
+		a.say("Warning: no STUN server answered, so that this node does not know its NAT. Peers may fail to connect.")
+	}
+	if a.verbose {
+		for _, err := range []error{broker, stun} {
+			if err != nil {
+				a.say("cause: %v", err)
+			}
+		}
+	}
+}

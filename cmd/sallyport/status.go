@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/signaling"
+)
+
+// Exit statuses. They are a promise to scripts.
+const (
+	statusDone        = 0
+	statusFailed      = 1
+	statusMisused     = 2
+	statusAbsent      = 4
+	statusNoNetwork   = 5
+	statusRefused     = 6
+	statusInterrupted = 130
+	statusTerminated  = 143 // 128 + SIGTERM, as shells have it
+)
+
+// failure is an error that is fit for people: what happened in one sentence,
+// one thing to try, and the exit status. The cause is shown with -v only.
+type failure struct {
+	status int
+	what   string
+	hint   string
+	cause  error
+	event  any // what --json prints instead of the usual event; may be nil
+}
+
+func (f *failure) Error() string { return f.what }
+func (f *failure) Unwrap() error { return f.cause }
+
+// misused is the failure of a command line or a configuration.
+func misused(hint, format string, args ...any) error {
+	return &failure{status: statusMisused, what: fmt.Sprintf(format, args...), hint: hint}
+}
+
+// failed is any other failure.
+func failed(cause error, hint, format string, args ...any) error {
+	return &failure{status: statusFailed, what: fmt.Sprintf(format, args...), hint: hint, cause: cause}
+}
+
+// exited asks for an exit status that needs no words.
+type exited int
+
+func (e exited) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// explain makes a failure of any error.
+func explain(err error) *failure {
+	var f *failure
+	var parse *address.ParseError
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &parse):
+		return &failure{status: statusMisused, what: parse.Error(), hint: "copy the whole address again; sallyport addr ADDRESS takes one apart", cause: nil}
+	case errors.Is(err, link.ErrRefused):
+		return &failure{status: statusRefused, what: "the peer refuses this node", hint: `ask the peer to start its node with --allow and your node id, which "sallyport addr" shows`, cause: err}
+	case errors.Is(err, link.ErrBusy):
+		return &failure{status: statusFailed, what: "the peer has no room for another connection now", hint: "try again in a moment", cause: err}
+	case errors.Is(err, link.ErrLost):
+		return &failure{status: statusFailed, what: "the connection was made, but lost a race on the peer's side", hint: "try again", cause: err}
+	case errors.Is(err, signaling.ErrNoBroker):
+		return &failure{status: statusNoNetwork, what: "no signalling broker could be reached", hint: "try another network, or another broker with --broker", cause: err}
+	}
+	var h interface{ Hint() string }
+	f = &failure{status: statusFailed, what: err.Error()}
+	if errors.As(err, &h) {
+		f.hint = h.Hint()
+	}
+	return f
+}
+
+// report tells how it ended, and gives the exit status. cause is why the
+// context ended, nil while it lasts.
+func (a *app) report(c *cobra.Command, err, cause error) int {
+	var code exited
+	var sig signalled
+	switch {
+	case err == nil:
+		return statusDone
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(cause, &sig):
+		return sig.status()
+	}
+	if !a.running {
+		err = misusedByCobra(c, err)
+	}
+	f := explain(err)
+	if a.json {
+		if f.event == nil {
+			f.event = errorEvent{Event: "error", Error: f.what, Hint: f.hint, Status: f.status}
+		}
+		emit(a.err, f.event)
+		return f.status
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "error: %s\n", f.what)
+	if f.hint != "" {
+		fmt.Fprintf(&b, "hint: %s\n", tryThis(f.hint))
+	}
+	if a.verbose && f.cause != nil {
+		fmt.Fprintf(&b, "cause: %v\n", f.cause)
+	}
+	_, _ = a.err.Write([]byte(b.String()))
+	return f.status
+}
+
+type errorEvent struct {
+	Event  string `json:"event"`
+	Error  string `json:"error"`
+	Hint   string `json:"hint,omitempty"`
+	Status int    `json:"status"`
+}
+
+// tryThis makes every hint begin alike.
+func tryThis(hint string) string {
+	if strings.HasPrefix(hint, "try ") {
+		return hint
+	}
+	return "try this: " + hint
+}
+
+// misusedByCobra is for what cobra says of a command line: a flag that it does
+// not know, or a wrong number of arguments.
+func misusedByCobra(c *cobra.Command, err error) error {
+	var f *failure
+	if errors.As(err, &f) {
+		return err
+	}
+	what, _, _ := strings.Cut(err.Error(), "\n")
+	return misused("try "+c.CommandPath()+" --help", "%s", what)
+}
+
+// oneTarget wants the peer that a command is about, and nothing else.
+func oneTarget(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return errors.New("a TARGET is missing: an address, or a node id")
+	case len(args) > 1:
+		return fmt.Errorf("one TARGET is enough; %q is too much", args[1])
+	}
+	return nil
+}
+
+// atMostOneTarget is oneTarget where there may be none.
+func atMostOneTarget(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return oneTarget(c, args)
+}
+
+// nothingElse is for commands that take flags only.
+func nothingElse(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is too much: this command takes flags only", args[0])
+	}
+	return nil
+}
+
+// someCommand is for lab.
+func someCommand(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return errors.New("there is nothing to run")
+	}
+	return nil
+}
