@@ -35,7 +35,7 @@ func Assemble(s Samples) Report {
 	}
 	r.Delta = r.TCP.Delta
 	if answered && s.WarmPort != 0 {
-		r.Warm = warm(s, tcpMap)
+		r.Warm, r.WarmPort = warm(s, tcpMap), s.WarmPort
 	}
 	r.Type, r.Confidence = typeOf(m, udpFilter, answered || r.UDP.Answered > 0)
 	switch {

@@ -14,6 +14,7 @@ type Report struct {
 	Type     Type           // of the NAT for TCP
 	Delta    Delta          // of the NAT for TCP
 	Warm     netip.AddrPort // where the node's own port is mapped for TCP; zero if unknown
+	WarmPort uint16         // that port; 0 if the probe had none
 	UDP      Finding
 	TCP      Finding
 	// Externals are all external addresses that servers saw, the most seen
