@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sallyport-net/sallyport/nat"
 )
 
@@ -329,6 +331,44 @@ func TestCarrier(t *testing.T) {
 			}
 			roundTrip(t, h, server.Addr())
 		})
+	}
+}
+
+// A host can't write in another's name, from a LAN or on the internet.
+func TestForged(t *testing.T) {
+	l := newLab(t, Config{})
+	b := newBox(t, l, NAT{})
+	server, public := newHost(t, l, HostConfig{}), newHost(t, l, HostConfig{})
+	inner, neighbour := newHost(t, l, HostConfig{Behind: b}), newHost(t, l, HostConfig{Behind: b})
+	var seen atomic.Int32
+	l.Watch(func(p Packet) {
+		if p.Proto == protoUDP {
+			seen.Add(1)
+		}
+	})
+	for _, tt := range []struct {
+		from, as *Host
+		want     int32
+	}{
+		{public, server, 0}, {public, inner, 0}, {inner, neighbour, 0}, {inner, public, 0}, {public, public, 1}, {inner, inner, 1},
+	} {
+		seen.Store(0)
+		p := udp(netip.AddrPortFrom(tt.as.Addr(), 5000), netip.AddrPortFrom(server.Addr(), 7))
+		err := tt.from.Do(func() error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.Sendto(fd, p.b, 0, &unix.SockaddrInet4{Addr: server.Addr().As4()})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		roundTrip(t, tt.from, server.Addr()) // comes after
+		if got := seen.Load(); got != tt.want {
+			t.Errorf("%d packets of %v as %v, want %d", got, tt.from.Addr(), tt.as.Addr(), tt.want)
+		}
 	}
 }
 
