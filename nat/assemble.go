@@ -38,6 +38,7 @@ func Assemble(s Samples) Report {
 		r.Warm, r.WarmPort = warm(s, tcpMap), s.WarmPort
 	}
 	r.Type, r.Confidence = typeOf(m, udpFilter, answered || r.UDP.Answered > 0)
+	r.Depth, r.Hops = Depth(r.Type, s.Hops), s.Hops
 	switch {
 	case r.Type == Blocked, r.Type == Open, r.Type == SymmetricFirewall:
 		r.Delta = Delta{Kind: NotApplicable}

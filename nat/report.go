@@ -26,7 +26,9 @@ type Report struct {
 	// Depth is how many hops lead through our own NATs: a packet with a TTL of
 	// Depth+1 leaves the last of them and gets little further. 0 is unknown.
 	Depth int
-	Took  time.Duration // from the first packet to this report
+	// Hops are the first routers of the way out; the zero Addr is a silent one.
+	Hops []netip.Addr
+	Took time.Duration // from the first packet to this report
 }
 
 // Finding is what was found out about one transport.

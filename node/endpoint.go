@@ -14,15 +14,14 @@ import (
 	"github.com/sallyport-net/sallyport/punch"
 )
 
-// spread is how many ports are told to the peer, and how many mappings are
-// made, where the next port is a prediction.
-const spread = 6
+// spread is how many mappings are made where the next port is a prediction.
+const spread = 8
 
 // endpoint is our end of one punch: where its SYNs leave from, and how that is
 // seen from outside.
 type endpoint struct {
-	local    []netip.AddrPort // of the k-th SYN; the last one serves for all that follow
-	external []netip.AddrPort // predicted for the k-th SYN, likeliest first
+	local    []netip.AddrPort // that SYNs leave from, in this order
+	external []netip.AddrPort // what the peer is to dial
 	fresh    bool             // nobody listens there yet
 	depth    int              // of our own NATs
 	release  func()
@@ -116,35 +115,34 @@ func nearest(samples []nat.Mapping, most int) []netip.AddrPort {
 }
 
 // predicted makes a fresh mapping into an endpoint. Where the NAT is symmetric,
-// its next mappings count, which are those towards the peer: from the same
-// local port where the NAT only counts, and otherwise each from the local port
-// that follows, since a second mapping from one local port takes any number.
+// its next mappings count, which are those towards the peer. Several are made,
+// one from each of the local ports that follow, and the peer aims at the one
+// that is predicted for the last but one of them: whatever others take from the
+// NAT's counter meanwhile, up to that number, one of ours is what it aims at.
 func predicted(r nat.Report, m nat.Mapping, later int) *endpoint {
 	e := &endpoint{local: []netip.AddrPort{m.Local}, external: []netip.AddrPort{m.External}, fresh: true, depth: r.Depth}
 	if r.Type != nat.Symmetric {
 		return e
 	}
-	b := nat.Basis{Type: r.Type, Delta: r.Delta, Last: m, Local: m.Local.Port(), Between: later, Ports: r.TCP.Ports, Most: spread}
-	var local, external []netip.AddrPort
-	first := 1
-	if r.Delta.Kind == nat.Independent {
-		first = 0 // any local port draws from the counter, this one too
-		for _, p := range nat.Predict(b) {
-			external = append(external, netip.AddrPortFrom(m.External.Addr(), p.Port))
-		}
+	n := spread
+	if r.Delta.Kind == nat.Equal || r.Delta.Kind == nat.Preserving {
+		n = 1 // nobody else moves these
 	}
-	for k := first; k < first+spread && int(m.Local.Port())+k <= 65535; k++ {
-		local = append(local, netip.AddrPortFrom(m.Local.Addr(), m.Local.Port()+uint16(k)))
-		if first == 0 {
-			continue
+	b := nat.Basis{Type: r.Type, Delta: r.Delta, Last: m, Ports: r.TCP.Ports, Most: 1}
+	var local, external []netip.AddrPort
+	for k := range n {
+		port := int(m.Local.Port()) + k + 1
+		if port > 65535 {
+			break
 		}
-		b.Local, b.Between, b.Most = m.Local.Port()+uint16(k), later+k-1, 1
+		b.Local, b.Between = uint16(port), later+k
 		for _, p := range nat.Predict(b) {
+			local = append(local, netip.AddrPortFrom(m.Local.Addr(), b.Local))
 			external = append(external, netip.AddrPortFrom(m.External.Addr(), p.Port))
 		}
 	}
 	if len(external) > 0 { // else: random, and the peer needs the address alone
-		e.local, e.external = local, external
+		e.local, e.external = local, external[max(0, len(external)-2):][:1]
 	}
 	return e
 }
@@ -165,7 +163,7 @@ func (e *endpoint) plan(m punch.Meeting, a punch.Action, to []netip.AddrPort, wa
 		return p
 	}
 	if a.Dial {
-		p.Tuples = e.tuples(to, a.Prime)
+		p.Tuples = e.tuples(to)
 	}
 	for _, t := range p.Tuples {
 		if e.fresh && !slices.Contains(p.Listen, t.Local) {
@@ -178,21 +176,14 @@ func (e *endpoint) plan(m punch.Meeting, a punch.Action, to []netip.AddrPort, wa
 	return p
 }
 
-// primed is how many mappings a primer with a predicted port makes: others may
-// draw from the same counter in between.
-const primed = 3
-
-// tuples pairs the k-th local port with the k-th one of the peer, so that two
-// predictions match. Where the peer's one port is certain, one SYN of ours is
-// enough, or a few of a primer's, which cost nothing.
-func (e *endpoint) tuples(to []netip.AddrPort, prime bool) []punch.Tuple {
-	n := len(to)
-	if n == 1 && prime {
-		n = min(primed, len(e.local))
+// tuples are all of our local ports towards what the peer told: one port where
+// it stands or is aimed at.
+func (e *endpoint) tuples(to []netip.AddrPort) []punch.Tuple {
+	var all []punch.Tuple
+	for _, remote := range to {
+		for _, local := range e.local {
+			all = append(all, punch.Tuple{Local: local, Remote: remote})
+		}
 	}
-	all := make([]punch.Tuple, min(n, punch.MaxTuples))
-	for k := range all {
-		all[k] = punch.Tuple{Local: e.local[min(k, len(e.local)-1)], Remote: to[min(k, len(to)-1)]}
-	}
-	return all
+	return all[:min(len(all), punch.MaxTuples)]
 }
