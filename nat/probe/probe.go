@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -161,5 +160,3 @@ func collectUntil(ctx context.Context, n int, got <-chan time.Duration) int {
 	}
 	return len(rtts)
 }
-
-var errNoFreePorts = errors.New("no free local ports")

@@ -2,10 +2,13 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat"
@@ -196,19 +199,19 @@ func (h *tcpHand) others(servers []target) []target {
 
 // burst asks servers in turn from each of the local ports, in order.
 func (h *tcpHand) burst(ctx context.Context, locals []uint16, servers []netip.AddrPort, wait time.Duration) error {
-	for _, port := range locals {
-		if _, err := freePort(h.p.local, port); err != nil {
-			return errNoFreePorts
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, wait+time.Duration(len(locals))*gap)
 	defer cancel()
 	var wg sync.WaitGroup
+	var taken atomic.Bool
 	h.p.lane.Lock()
 	for i, port := range locals {
 		d := dialer{netip.AddrPortFrom(h.p.local, port), false, h.p.cfg.Control}
 		h.inOrder(&wg, func(begun func()) {
-			if _, err := h.ask(ctx, d, servers[i%len(servers)], begun); err != nil {
+			_, err := h.ask(ctx, d, servers[i%len(servers)], begun)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				taken.Store(true)
+			}
+			if err != nil {
 				h.p.cfg.Logger.Debug("stun burst", "local", d.local, "error", err)
 			}
 		})
@@ -216,6 +219,9 @@ func (h *tcpHand) burst(ctx context.Context, locals []uint16, servers []netip.Ad
 	h.p.lane.Unlock()
 	wg.Wait()
 	h.close(h.warm.local.Port())
+	if taken.Load() {
+		return errNoFreePorts
+	}
 	return nil
 }
 
