@@ -19,7 +19,7 @@ type MapConfig struct {
 	// Local is the address and port to connect from. With port 0 a free one is
 	// drawn; without an address it is found by route.
 	Local netip.AddrPort
-	// Servers are asked over TCP, all at once; at most eight count. Default:
+	// Servers are asked over TCP, all at once; at most five count. Default:
 	// DefaultTCPServers. On a NAT that counts ports up, every server asked
 	// takes a port: ask one, or mind Held.Later.
 	Servers []string
@@ -34,7 +34,7 @@ func (c MapConfig) filled() MapConfig {
 	if c.Servers == nil {
 		c.Servers = DefaultTCPServers()
 	}
-	c.Servers = c.Servers[:min(len(c.Servers), mostServers)]
+	c.Servers = c.Servers[:min(len(c.Servers), mostTCPServers)]
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}

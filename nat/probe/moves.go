@@ -71,7 +71,11 @@ func (p *prober) oneBurst(ctx context.Context, t nat.Transport, draw func() []ui
 			if len(ports) == 0 {
 				return
 			}
-			if err := do(ctx, ports, servers, wait); err == nil || ctx.Err() != nil {
+			err := do(ctx, ports, servers, wait)
+			if err == errSpent {
+				return
+			}
+			if err == nil || ctx.Err() != nil {
 				break
 			}
 			ports = draw()

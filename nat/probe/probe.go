@@ -23,7 +23,7 @@ func Run(ctx context.Context, cfg Config) (nat.Report, error) {
 		cfg:       cfg,
 		collector: collector{log: cfg.Logger, start: start},
 		udpBudget: budget{left: mostPackets},
-		tcpBudget: budget{left: mostPackets},
+		tcpBudget: budget{left: mostPackets - keptBack},
 	}
 	udp, tcp, err := p.prepare(ctx)
 	if err != nil {
@@ -62,15 +62,6 @@ type prober struct {
 	local                netip.Addr
 	lane                 lane
 	udpBudget, tcpBudget budget
-}
-
-// sentTCP settles the account of a connection that has sent n packets; n of 1
-// is an unknown number.
-func (p *prober) sentTCP(n int) {
-	if n > 1 {
-		p.tcpBudget.give(packetsPerConn - n)
-	}
-	p.log.Debug("stun connection closed", "packets", n)
 }
 
 // late fires when a first report is due: three round trips and one silence
