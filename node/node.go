@@ -125,7 +125,7 @@ func (n *Node) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	broker := make(chan error, 1)
-	n.all.Go(func() { broker <- n.channel.Wait(ctx) })
+	n.all.Go(func() { broker <- n.reachBroker(ctx) })
 	probed := make(chan error, 1)
 	n.all.Go(func() { probed <- n.probeAll(n.ctx) })
 	for broker != nil || probed != nil {
@@ -140,10 +140,26 @@ func (n *Node) waitReady(ctx context.Context) error {
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return ctx.Err()
 			}
-			broker, probed = nil, nil
+			if broker != nil {
+				n.health.note(&n.health.broker, <-broker)
+			}
+			if probed != nil {
+				n.health.note(&n.health.stun, fmt.Errorf("no answer from any STUN server yet: %w", ctx.Err()))
+			}
+			return nil
 		}
 	}
 	return nil
+}
+
+// reachBroker waits until a broker of our own is open, or each has failed once:
+// where there is no network, that is soon known.
+func (n *Node) reachBroker(ctx context.Context) error {
+	leave, err := n.channel.Join(ctx, n.cfg.Brokers)
+	if err == nil {
+		leave() // they are our own, and stay
+	}
+	return err
 }
 
 // admission is the configured one, once somebody accepts.

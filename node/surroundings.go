@@ -104,7 +104,12 @@ func (n *Node) probeAll(ctx context.Context) error {
 			r, err := probe.Run(ctx, probe.Config{
 				Servers: n.cfg.STUN, TCPServers: n.cfg.STUNTCP,
 				Local: p.addr, WarmPort: n.warm.port, Logger: n.log,
-				Progress: func(r nat.Report) { n.learn(p, r); tell(nil) },
+				Progress: func(r nat.Report) {
+					n.learn(p, r)
+					if r.External.IsValid() { // else nobody has answered yet
+						tell(nil)
+					}
+				},
 			})
 			if err == nil {
 				n.learn(p, r)
