@@ -109,7 +109,7 @@ func (n *Node) startSignaling() error {
 		return fmt.Errorf("signalling: %w", err)
 	}
 	n.channel = channel
-	n.reflect = reflector.New(reflector.Config{})
+	n.reflect = reflector.New(reflector.Config{Birthday: n.cfg.Birthday})
 	n.exchange, err = signaling.NewExchange(signaling.Config{
 		Key: n.cfg.Key, Channel: channel, Self: n.Address, Handlers: maxHandlers,
 		Handler: signaling.HandlerFunc(n.handle), Now: n.cfg.Now, Logger: n.log,

@@ -118,7 +118,7 @@ func (o *opening) once(ctx context.Context, p pending) bool {
 		o.note(p.err)
 		return false
 	}
-	defer o.putBack(acceptedCost)
+	defer o.putBack(p.aside)
 	conn, err := waitUntil(ctx, p.tuple, p.started.Add(birthdayOpen))
 	if err != nil {
 		p.close()

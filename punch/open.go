@@ -199,19 +199,23 @@ type pending struct {
 	err     error
 	started time.Time
 	ttl     int
+	aside   int // packets set aside for it
 }
 
 // begin pays for a SYN and sends it. What a host costs that accepts is set
 // aside until the connect has ended.
 func (o *opening) begin(t Tuple, ttl int) pending {
 	p := pending{started: time.Now(), ttl: ttl}
-	if !o.spend(t.Remote, 1, acceptedCost) {
+	if ttl == 0 {
+		p.aside = acceptedCost // nobody can accept what dies on the way
+	}
+	if !o.spend(t.Remote, 1, p.aside) {
 		p.err = errSpent
 		return p
 	}
 	p.tuple, p.err = startConnect(t.Local, t.Remote, ttl)
 	if p.err != nil {
-		o.putBack(acceptedCost)
+		o.putBack(p.aside)
 	}
 	return p
 }
@@ -265,7 +269,7 @@ func (o *opening) finish(ctx context.Context, p pending) (net.Conn, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	defer o.putBack(acceptedCost)
+	defer o.putBack(p.aside)
 	for paid := 1; ; paid++ {
 		limit := p.started.Add(lasts(paid))
 		if p.ttl > 0 {

@@ -73,7 +73,7 @@ func boot(addrs []netip.Addr, k *link) (ns *namespace, t *tun, err error) {
 		if t, err = openTUN("eth0"); err != nil {
 			return err
 		}
-		if err := t.configure(addrs, k.net); err != nil {
+		if err := t.configure(addrs, k.net.prefix); err != nil {
 			return err
 		}
 		return t.route(everywhere, k.gateway)

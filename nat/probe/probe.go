@@ -36,6 +36,9 @@ func Run(ctx context.Context, cfg Config) (nat.Report, error) {
 	var wg sync.WaitGroup
 	first := make(chan struct{}, 2)
 	wg.Go(func() { p.runUDP(ctx, udp, sync.OnceFunc(func() { first <- struct{}{} })) })
+	if len(udp) > 0 {
+		wg.Go(func() { hops(ctx, p.local, udp[0].at, p.walked) })
+	}
 	wg.Go(func() { p.runTCP(ctx, tcp, sync.OnceFunc(func() { first <- struct{}{} })) })
 	<-first
 	if late, ok := p.late(); ok {
@@ -95,7 +98,7 @@ func (p *prober) progress() nat.Report {
 
 func sameVerdict(a, b nat.Report) bool {
 	return a.Type == b.Type && a.Delta == b.Delta && a.Confidence == b.Confidence && a.Warm == b.Warm &&
-		a.External == b.External && a.UDP.Delta == b.UDP.Delta && a.TCP.Confidence == b.TCP.Confidence
+		a.External == b.External && a.Depth == b.Depth && a.UDP.Delta == b.UDP.Delta && a.TCP.Confidence == b.TCP.Confidence
 }
 
 // prepare resolves the servers and finds the address to send from.
