@@ -144,7 +144,9 @@ func (w *world) start(h *natlab.Host, r role) *agent {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := h.Command(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), agentVariable+"="+string(text))
+	// Under -race a process sleeps for a second at its end, unless told otherwise.
+	race := strings.TrimSpace(os.Getenv("GORACE") + " atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), agentVariable+"="+string(text), "GORACE="+race)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
