@@ -35,9 +35,10 @@ func Assemble(s Samples) Report {
 	}
 	r.Delta = r.TCP.Delta
 	if answered && s.WarmPort != 0 {
-		r.Warm = warm(s, tcpMap)
+		r.Warm, r.WarmPort = warm(s, tcpMap), s.WarmPort
 	}
 	r.Type, r.Confidence = typeOf(m, udpFilter, answered || r.UDP.Answered > 0)
+	r.Depth, r.Hops = Depth(r.Type, s.Hops), s.Hops
 	switch {
 	case r.Type == Blocked, r.Type == Open, r.Type == SymmetricFirewall:
 		r.Delta = Delta{Kind: NotApplicable}

@@ -18,6 +18,7 @@ type chain struct {
 
 const (
 	mostMissed = 16 // allocations by others that one step may jump over
+	mostLinks  = 32 // ports that are looked at, which bounds the time
 	// leastRange is the smallest range of ports that a random allocator is
 	// thought to draw from, when we ask how likely a chain is by chance.
 	leastRange = 512
@@ -36,6 +37,7 @@ func findChain(ports []uint16, places []int) (chain, bool) {
 	if len(ports) < 3 {
 		return chain{}, false
 	}
+	ports, places = ports[:min(len(ports), mostLinks)], places[:min(len(places), mostLinks)]
 	var best chain
 	for _, step := range candidateSteps(ports, places) {
 		c, ok := followChain(ports, places, step)
@@ -80,27 +82,33 @@ func candidateSteps(ports []uint16, places []int) []int {
 // for which fewer of them are enough.
 func continues(ports []uint16, places []int, step int) bool {
 	const byChance = -3 // one in 20
-	c, found := bestWay(ports, places, step)
-	return found && c.steps > 0 && 2*c.points >= len(ports) && c.odds+c.first+math.Log(float64(len(ports))) < byChance
+	for _, w := range bestWays(ports, places, step) {
+		if w.steps > 0 && 2*w.points >= len(ports) && w.odds+w.first+math.Log(float64(len(ports))) < byChance {
+			return true
+		}
+	}
+	return false
 }
 
-// followChain judges the best way through ports by step alone.
-func followChain(ports []uint16, places []int, step int) (chain, bool) {
-	best, found := bestWay(ports, places, step)
+// followChain judges the best ways through ports by step alone.
+func followChain(ports []uint16, places []int, step int) (best chain, ok bool) {
 	k := float64(len(ports))
-	covered := float64(best.points) / k
-	needed := 2
-	if best.wrap.Known() {
-		needed = 4
+	for _, w := range bestWays(ports, places, step) {
+		covered, needed := float64(w.points)/k, 2
+		if w.wrap.Known() {
+			needed = 4 // a wrap is a step that proves nothing
+		}
+		if w.steps < needed || covered < 0.6 || w.odds+2*math.Log(k) > byChance {
+			continue
+		}
+		if score := w.weight * covered * covered; score > best.score {
+			best, ok = chain{
+				step: step, covered: covered, exact: w.weight / float64(w.steps),
+				constant: w.steps - 1, wrapped: w.wrap, score: score,
+			}, true
+		}
 	}
-	if !found || best.steps < needed || covered < 0.6 || best.odds+2*math.Log(k) > byChance {
-		return chain{}, false
-	}
-	return chain{
-		step: step, covered: covered, exact: best.weight / float64(best.steps),
-		constant: best.steps - 1, wrapped: best.wrap,
-		score: best.weight * covered * covered,
-	}, true
+	return best, ok
 }
 
 // way is a way through a sequence of ports by one step.
@@ -113,17 +121,16 @@ type way struct {
 	ok            bool
 }
 
-// bestWay is dynamic programming over the last port on the way and whether the
-// counter has wrapped.
-func bestWay(ports []uint16, places []int, step int) (way, bool) {
+// bestWays finds the best way on which the counter has not wrapped, and the
+// best on which it has: dynamic programming over the last port on the way.
+func bestWays(ports []uint16, places []int, step int) (best [2]way) {
 	if len(ports) == 0 {
-		return way{}, false
+		return best
 	}
 	lo, hi := slices.Min(ports), slices.Max(ports)
 	span := math.Max(float64(hi-lo)+1, leastRange)
 	k := len(ports)
 	at := make([][2]way, k)
-	var best way
 	for j := range ports {
 		at[j][0] = way{points: 1, ok: true}
 		for i := range j {
@@ -166,13 +173,13 @@ func bestWay(ports []uint16, places []int, step int) (way, bool) {
 				}
 			}
 		}
-		for _, s := range at[j] {
-			if s.ok && s.value > best.value {
-				best = s
+		for w, s := range at[j] {
+			if s.ok && s.value > best[w].value {
+				best[w] = s
 			}
 		}
 	}
-	return best, best.ok
+	return best
 }
 
 // stepWeight says how well b follows a on a counter that goes up by step, gap

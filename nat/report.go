@@ -14,6 +14,7 @@ type Report struct {
 	Type     Type           // of the NAT for TCP
 	Delta    Delta          // of the NAT for TCP
 	Warm     netip.AddrPort // where the node's own port is mapped for TCP; zero if unknown
+	WarmPort uint16         // that port; 0 if the probe had none
 	UDP      Finding
 	TCP      Finding
 	// Externals are all external addresses that servers saw, the most seen
@@ -25,7 +26,9 @@ type Report struct {
 	// Depth is how many hops lead through our own NATs: a packet with a TTL of
 	// Depth+1 leaves the last of them and gets little further. 0 is unknown.
 	Depth int
-	Took  time.Duration // from the first packet to this report
+	// Hops are the first routers of the way out; the zero Addr is a silent one.
+	Hops []netip.Addr
+	Took time.Duration // from the first packet to this report
 }
 
 // Finding is what was found out about one transport.

@@ -12,6 +12,7 @@ type Samples struct {
 	Local    netip.Addr // the interface's own address
 	WarmPort uint16     // the node's own TCP port; 0 if it has none
 	UDP, TCP Heard
+	Hops     []netip.Addr // the first routers of the way out; the zero Addr is a silent one
 	Took     time.Duration
 }
 

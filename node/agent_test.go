@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -75,19 +76,20 @@ type order struct {
 
 // reply is what an agent says: first that it is ready, then one for each order.
 type reply struct {
-	Address string        `json:"address,omitempty"`
-	Health  string        `json:"health,omitempty"`
-	Report  string        `json:"report,omitempty"`
-	Error   string        `json:"error,omitempty"`
-	Hint    string        `json:"hint,omitempty"`
-	Refused bool          `json:"refused,omitempty"`
-	Via     node.Strategy `json:"via,omitempty"`
-	Remote  string        `json:"remote,omitempty"`
-	Usable  time.Duration `json:"usable,omitempty"` // Connect to both keys proven
-	Echo    time.Duration `json:"echo,omitempty"`   // Connect to the first echo
-	Took    time.Duration `json:"took,omitempty"`   // Connect to its return
-	Log     []string      `json:"log,omitempty"`
-	RSS     int           `json:"rss,omitempty"` // kB
+	Address  string        `json:"address,omitempty"`
+	Health   string        `json:"health,omitempty"`
+	Report   string        `json:"report,omitempty"`
+	Error    string        `json:"error,omitempty"`
+	Hint     string        `json:"hint,omitempty"`
+	Refused  bool          `json:"refused,omitempty"`
+	Via      node.Strategy `json:"via,omitempty"`
+	Remote   string        `json:"remote,omitempty"`
+	Usable   time.Duration `json:"usable,omitempty"` // Connect to both keys proven
+	Echo     time.Duration `json:"echo,omitempty"`   // Connect to the first echo
+	Took     time.Duration `json:"took,omitempty"`   // Connect to its return
+	Log      []string      `json:"log,omitempty"`
+	RSS      int           `json:"rss,omitempty"` // kB
+	Routines int           `json:"routines,omitempty"`
 }
 
 func playAgent(text string) error {
@@ -211,7 +213,7 @@ func echoAll(n *node.Node) {
 
 func obey(ctx context.Context, n *node.Node, o order) reply {
 	if o.Report {
-		return reply{Report: fmt.Sprintf("%+v", n.Reports()), Address: n.Addr().String(), RSS: resident()}
+		return reply{Report: fmt.Sprintf("%+v", n.Reports()), Address: n.Addr().String(), RSS: resident(), Routines: runtime.NumGoroutine()}
 	}
 	if o.Timeout > 0 {
 		var cancel context.CancelFunc

@@ -115,9 +115,17 @@ func (n *Node) answerPunch(ctx context.Context, in signaling.In) {
 		_ = n.exchange.Refuse(ctx, in, signaling.RefusedImpossible, err.Error())
 		return
 	}
+	if meeting.Method == punch.ByBirthday && !permit.Birthday {
+		_ = n.exchange.Refuse(ctx, in, signaling.RefusedPolicy, "a birthday punch is for listed peers only: see --birthday and --allow")
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, punchTimeout)
 	defer cancel()
-	end, err := n.preparePunch(ctx, ours, meeting.Callee.Probe, permit.Dest)
+	mappings := spread
+	if permit.Left() >= 0 {
+		mappings = frugalSpread
+	}
+	end, err := n.preparePunch(ctx, ours, meeting.Callee.Probe || p.Round > 0, mappings, permit.Dest)
 	if err != nil {
 		n.log.Info("punch not prepared", "peer", in.From.Short(), "error", err)
 		_ = n.exchange.Refuse(ctx, in, signaling.RefusedBusy, "no mapping could be looked up")
@@ -140,7 +148,9 @@ func (n *Node) answerPunch(ctx context.Context, in signaling.In) {
 		}
 	}
 	plan := end.plan(meeting, meeting.Callee, permit.Dest, max(wait, 0), oneWay)
-	plan.Packets = max(permit.Left(), 0)
+	if meeting.Method != punch.ByBirthday {
+		plan.Packets = max(permit.Left(), 0)
+	}
 	plan.Allow = func(remote netip.AddrPort, packets int) bool { return permit.Spend(n.cfg.Now(), remote, packets) }
 	n.log.Info("punch", "peer", in.From.Short(), "plan", plan.String())
 	token := link.NewToken(p.Secret, m.Attempt, in.From, n.ID())

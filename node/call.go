@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -30,7 +31,9 @@ type call struct {
 	proven chan offer // of one place: the first counts
 	joined func() ([]address.Broker, error)
 
-	reversed atomic.Bool // the peer was asked to dial us
+	reversed atomic.Bool   // the peer was asked to dial us
+	punching chan struct{} // closed when the first punch has its mapping, or will not come
+	opened   func()        // closes it
 
 	mu  sync.Mutex
 	log []Event
@@ -43,7 +46,8 @@ type offer struct {
 }
 
 func (n *Node) newCall(peer address.Address) *call {
-	c := &call{node: n, peer: peer, begun: time.Now(), proven: make(chan offer, 1)}
+	c := &call{node: n, peer: peer, begun: time.Now(), proven: make(chan offer, 1), punching: make(chan struct{})}
+	c.opened = sync.OnceFunc(func() { close(c.punching) })
 	_, _ = rand.Read(c.id[:])
 	_, _ = rand.Read(c.secret[:])
 	c.token = link.NewToken(c.secret, c.id, n.ID(), peer.Key)
@@ -86,6 +90,21 @@ func (c *call) prove(ctx context.Context, via Strategy, conn net.Conn) error {
 		_ = l.Close() // another link was faster
 	}
 	return nil
+}
+
+// busyPause is how long a peer that is busy is left alone.
+const busyPause = time.Second
+
+// ask puts a question to the peer, and again while it is busy.
+func (c *call) ask(ctx context.Context, brokers []address.Broker, m signaling.Message) (signaling.Answer, error) {
+	for {
+		answer, err := c.node.exchange.Ask(ctx, c.peer.Key, brokers, m)
+		var no *signaling.RefusedError
+		if !errors.As(err, &no) || no.Reason != signaling.RefusedBusy || !pause(ctx, busyPause) {
+			return answer, err
+		}
+		c.note("", "the peer is busy: asking again")
+	}
 }
 
 // reset makes Close send an RST; linger undoes it.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/signaling"
+	"github.com/sallyport-net/sallyport/signaling/reflector"
 )
 
 // Strategy is one way to make a connection.
@@ -48,6 +49,10 @@ type Config struct {
 	// Admission says who may connect. Nil means everyone. Nobody is admitted
 	// before the first call of Accept.
 	Admission *signaling.Admission
+	// Birthday says for whom many ports are opened or dialled, which is what
+	// reaches a NAT with random ports. The default is for listed peers only;
+	// calls of our own are not concerned unless it says never.
+	Birthday reflector.Birthday
 	// Strategies narrows the ways in which Connect tries. None means all.
 	Strategies []Strategy
 	// Timeout bounds a Connect whose context has no nearer end. 0 means 30 s.

@@ -167,7 +167,7 @@ func (c *call) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	answer, err := c.node.exchange.Ask(ctx, c.peer.Key, brokers, signaling.Message{Kind: signaling.KindGetAddress, Attempt: c.id})
+	answer, err := c.ask(ctx, brokers, signaling.Message{Kind: signaling.KindGetAddress, Attempt: c.id})
 	if err != nil {
 		return err
 	}

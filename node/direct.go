@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,9 @@ const (
 	// doubtfulTimeout bounds a dial to where they should not: it is tried
 	// because a port may be forwarded there, and one loss is forgiven.
 	doubtfulTimeout = 1500 * time.Millisecond
+	// reverseTimeout bounds the wait for the peer's connection: a lost signal
+	// and a lost SYN or two.
+	reverseTimeout = 6 * time.Second
 	// stagger is between the starts of dials to different endpoints
 	// (RFC 8305 §5 has 250 ms for addresses that should all work; of ours
 	// most do not).
@@ -31,14 +35,35 @@ func (c *call) direct(ctx context.Context) error {
 	return c.dialAll(ctx, Direct, dialable(c.node.Address(), c.peer))
 }
 
-// patience is how long a dial to e may take.
-func (c *call) patience(e netip.AddrPort) time.Duration {
-	for _, i := range c.peer.Interfaces() {
-		if e == i.ExternalEndpoint() && !i.NAT.AcceptsUnsolicited() && i.NAT != nat.TypeUnknown {
-			return doubtfulTimeout
+// doubtful reports whether e is an endpoint at which the peer's NAT should let
+// nobody in.
+func (c *call) doubtful(e netip.AddrPort) bool {
+	return slices.ContainsFunc(c.peer.Interfaces(), func(i address.Interface) bool {
+		return e == i.ExternalEndpoint() && !i.NAT.AcceptsUnsolicited()
+	})
+}
+
+// counts reports whether every new mapping of ours moves the next one, so that
+// a dial of no promise would spoil a prediction.
+func (c *call) counts() bool {
+	return slices.ContainsFunc(c.node.Address().Interfaces(), func(i address.Interface) bool {
+		return i.NAT == nat.Symmetric && i.Delta.Predictable()
+	})
+}
+
+// ready waits until e may be dialled, and gives how long that may take.
+func (c *call) ready(ctx context.Context, e netip.AddrPort) (time.Duration, error) {
+	if !c.doubtful(e) {
+		return directTimeout, nil
+	}
+	if c.allows(Punch) && c.counts() {
+		select {
+		case <-c.punching:
+		case <-ctx.Done():
+			return 0, ctx.Err()
 		}
 	}
-	return directTimeout
+	return doubtfulTimeout, nil
 }
 
 // dialAll dials endpoints one shortly after another, from ports of their own,
@@ -55,7 +80,12 @@ func (c *call) dialAll(ctx context.Context, via Strategy, to []netip.AddrPort) e
 				errs[k] = ctx.Err()
 				return
 			}
-			dialing, cancel := context.WithTimeout(ctx, c.patience(e))
+			limit, err := c.ready(ctx, e)
+			if err != nil {
+				errs[k] = err
+				return
+			}
+			dialing, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
 			c.note(via, "dialling %v", e)
 			conn, err := coldDialer().DialContext(dialing, "tcp", e.String())
@@ -87,18 +117,17 @@ func (c *call) reverse(ctx context.Context) error {
 	}
 	c.reversed.Store(true)
 	c.note(Reverse, "asking the peer to dial %v", to[0])
-	err = c.node.exchange.Send(ctx, c.peer.Key, brokers, signaling.Message{
+	// The peer's connections come to the listener, which offers them by their
+	// token. All that may be answered is a no.
+	asking, cancel := context.WithTimeout(ctx, reverseTimeout)
+	defer cancel()
+	_, err = c.ask(asking, brokers, signaling.Message{
 		Kind: signaling.KindDirect, Attempt: c.id, Direct: &signaling.Direct{Secret: c.secret, Dial: to},
 	})
-	if err != nil {
-		return err
-	}
-	c.note(Reverse, "the peer has the message")
-	// Its connections come to the listener, which offers them by their token.
-	if pause(ctx, directTimeout) {
+	if ctx.Err() == nil && !unheard(err) && !errors.Is(err, signaling.ErrRefused) && !errors.Is(err, signaling.ErrNoBroker) {
 		return fmt.Errorf("the peer could not reach %v", to[0])
 	}
-	return ctx.Err()
+	return err
 }
 
 // reachableFrom lists the endpoints of self at which peer may reach it unasked.

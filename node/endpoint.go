@@ -14,46 +14,69 @@ import (
 	"github.com/sallyport-net/sallyport/punch"
 )
 
-// spread is how many ports are told to the peer where the next one is a
-// prediction.
-const spread = 4
+// spread is how many mappings are made where the next port is a prediction,
+// and frugalSpread is the same where packets are counted: of ten, what the
+// peer's connection needs must be left.
+const spread, frugalSpread = 8, 4
 
 // endpoint is our end of one punch: where its SYNs leave from, and how that is
 // seen from outside.
 type endpoint struct {
-	local    netip.AddrPort
-	external []netip.AddrPort // predicted, likeliest first
-	fresh    bool             // a port of its own, on which nobody listens yet
+	local    []netip.AddrPort // that SYNs leave from, in this order
+	external []netip.AddrPort // what the peer is to dial
+	fresh    bool             // nobody listens there yet
 	depth    int              // of our own NATs
 	release  func()
 }
 
 // preparePunch takes the warm port where its mapping stands and its four-tuple
-// towards the peer is free, and otherwise a fresh port whose mapping it looks
-// up. The connection that revealed the mapping is kept until release, since
-// some NATs end the mapping with it.
-func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp bool, toward []netip.AddrPort) (*endpoint, error) {
+// towards the peer is free. Otherwise it takes a fresh port: whose mapping is
+// looked up, or known where the NAT keeps the port numbers. The connection that
+// revealed a mapping is kept until release, since some NATs end the mapping
+// with it.
+func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp bool, spread int, toward []netip.AddrPort) (*endpoint, error) {
 	local := n.around.local(i.Index)
 	r := n.around.report(local)
 	if !lookUp {
 		if release, ok := n.tuples.take(toward); ok {
 			return &endpoint{
-				local: netip.AddrPortFrom(local, n.warm.port), external: []netip.AddrPort{i.ExternalEndpoint()},
+				local: []netip.AddrPort{netip.AddrPortFrom(local, n.warm.port)}, external: []netip.AddrPort{i.ExternalEndpoint()},
 				depth: r.Depth, release: release,
 			}, nil
 		}
 	}
-	if !i.NAT.Translates() {
-		// Outside and inside are the same: any free port will do.
-		l, err := freePort(local)
-		return &endpoint{local: l, external: []netip.AddrPort{l}, fresh: true, depth: r.Depth, release: func() {}}, err
+	if !i.NAT.Translates() || !lookUp && keepsPorts(r) {
+		return unaskedEndpoint(r, local)
 	}
 	held, err := n.lookUp(ctx, local, r)
 	if err != nil {
 		return nil, fmt.Errorf("looking up a fresh mapping: %w", err)
 	}
-	e := predicted(r, held.Mapping(), held.Later)
+	e := predicted(r, held.Mapping(), held.Later, spread)
 	e.release = func() { _ = held.Close() }
+	return e, nil
+}
+
+// keepsPorts reports whether the external port of any local one is known
+// without asking.
+func keepsPorts(r nat.Report) bool {
+	return r.Warm.IsValid() && r.Type != nat.Symmetric && (r.Delta.Kind == nat.Equal || r.Delta.Kind == nat.Preserving) && r.Sure()
+}
+
+// unaskedEndpoint takes a fresh port of which the outside is known.
+func unaskedEndpoint(r nat.Report, local netip.Addr) (*endpoint, error) {
+	l, err := freePort(local)
+	if err != nil {
+		return nil, err
+	}
+	e := &endpoint{local: []netip.AddrPort{l}, external: []netip.AddrPort{l}, fresh: true, depth: r.Depth, release: func() {}}
+	if r.NATed() {
+		port := l.Port()
+		if r.Delta.Kind == nat.Preserving {
+			port += r.Warm.Port() - r.WarmPort
+		}
+		e.external[0] = netip.AddrPortFrom(r.External, port)
+	}
 	return e, nil
 }
 
@@ -94,38 +117,75 @@ func nearest(samples []nat.Mapping, most int) []netip.AddrPort {
 }
 
 // predicted makes a fresh mapping into an endpoint. Where the NAT is symmetric,
-// its next mapping counts, which is the one towards the peer: from the same
-// local port, or from the next one where the NAT's step depends on that.
-func predicted(r nat.Report, m nat.Mapping, later int) *endpoint {
-	e := &endpoint{local: m.Local, external: []netip.AddrPort{m.External}, fresh: true, depth: r.Depth}
+// its next mappings count, which are those towards the peer. Several are made,
+// one from each of the local ports that follow, and the peer aims at the one
+// that is predicted for the last but one of them: whatever others take from the
+// NAT's counter meanwhile, up to that number, one of ours is what it aims at.
+func predicted(r nat.Report, m nat.Mapping, later, spread int) *endpoint {
+	e := &endpoint{local: []netip.AddrPort{m.Local}, external: []netip.AddrPort{m.External}, fresh: true, depth: r.Depth}
 	if r.Type != nat.Symmetric {
 		return e
 	}
-	if r.Delta.Kind != nat.Independent && m.Local.Port() < 65535 {
-		e.local = netip.AddrPortFrom(m.Local.Addr(), m.Local.Port()+1)
+	n := spread
+	if r.Delta.Kind == nat.Equal || r.Delta.Kind == nat.Preserving {
+		n = 1 // nobody else moves these
 	}
-	ports := nat.Predict(nat.Basis{
-		Type: r.Type, Delta: r.Delta, Last: m, Local: e.local.Port(), Between: later, Ports: r.TCP.Ports, Most: spread,
-	})
-	if len(ports) == 0 { // random: the peer needs the address alone
-		return e
+	b := nat.Basis{Type: r.Type, Delta: r.Delta, Last: m, Ports: r.TCP.Ports, Most: 1}
+	var local, external []netip.AddrPort
+	for k := range n {
+		port := int(m.Local.Port()) + k + 1
+		if port > 65535 {
+			break
+		}
+		b.Local, b.Between = uint16(port), later+k
+		for _, p := range nat.Predict(b) {
+			local = append(local, netip.AddrPortFrom(m.Local.Addr(), b.Local))
+			external = append(external, netip.AddrPortFrom(m.External.Addr(), p.Port))
+		}
 	}
-	e.external = nil
-	for _, p := range ports {
-		e.external = append(e.external, netip.AddrPortFrom(m.External.Addr(), p.Port))
+	if len(external) > 0 { // else: random, and the peer needs the address alone
+		e.local, e.external = local, external[max(0, len(external)-2):][:1]
 	}
 	return e
 }
 
 // plan makes the endpoint's part of a meeting into orders for punch.Open.
 func (e *endpoint) plan(m punch.Meeting, a punch.Action, to []netip.AddrPort, wait, oneWay time.Duration) punch.Plan {
-	p := punch.Plan{Local: e.local, Listen: e.fresh, Wait: min(wait, punch.MaxWait), Why: m.Method.String() + ": " + m.Why}
-	if a.Dial {
-		p.Dial = to[:min(len(to), punch.MaxPorts)]
-	}
+	p := punch.Plan{Wait: min(wait, punch.MaxWait), Why: m.Method.String() + ": " + m.Why}
 	if a.Prime && e.depth > 0 {
 		p.TTL = e.depth + 1
 		p.Fallback = 4*oneWay + fallbackAfter
 	}
+	if m.Method == punch.ByBirthday {
+		p.Tuples = []punch.Tuple{{Local: e.local[0], Remote: to[0]}}
+		p.Birthday = &punch.Birthday{Dials: punch.BirthdayDials, Rate: punch.BirthdayRate}
+		if a.Prime {
+			p.Birthday, p.Fallback = &punch.Birthday{Sockets: punch.BirthdaySockets}, 0
+		}
+		return p
+	}
+	if a.Dial {
+		p.Tuples = e.tuples(to)
+	}
+	for _, t := range p.Tuples {
+		if e.fresh && !slices.Contains(p.Listen, t.Local) {
+			p.Listen = append(p.Listen, t.Local)
+		}
+	}
+	if len(p.Tuples) == 0 {
+		p.Listen = e.local[:1]
+	}
 	return p
+}
+
+// tuples are all of our local ports towards what the peer told: one port where
+// it stands or is aimed at.
+func (e *endpoint) tuples(to []netip.AddrPort) []punch.Tuple {
+	var all []punch.Tuple
+	for _, remote := range to {
+		for _, local := range e.local {
+			all = append(all, punch.Tuple{Local: local, Remote: remote})
+		}
+	}
+	return all[:min(len(all), punch.MaxTuples)]
 }

@@ -1,12 +1,20 @@
 package node
 
-import "sync"
+import (
+	"errors"
+	"sync"
+)
+
+// errPending is the state of what has neither answered nor failed yet.
+var errPending = errors.New("no answer yet")
 
 // health keeps what the start of a node missed.
 type health struct {
 	mu           sync.Mutex
 	broker, stun error
 }
+
+func newHealth() *health { return &health{broker: errPending, stun: errPending} }
 
 func (h *health) note(where *error, err error) {
 	h.mu.Lock()

@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
 
@@ -38,7 +40,7 @@ func newWorld(t testing.TB) *world {
 	if err := natlab.Available(); err != nil {
 		t.Skipf("the lab can't run here: %v", err)
 	}
-	lab, err := natlab.New(natlab.Config{Seed: 1})
+	lab, err := natlab.New(natlab.Config{Seed: seedOf(t.Name())})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +56,24 @@ func newWorld(t testing.TB) *world {
 	w.broker = "tcp://" + a[0].String() + ":1883"
 	w.stun = []string{a[0].String() + ":3478", a[1].String() + ":3478"}
 	return w
+}
+
+// seedOf lets every test draw ports and losses of its own, and the same ones
+// each time.
+func seedOf(name string) uint64 {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, name)
+	return h.Sum64()
+}
+
+// newKey makes a key for a node: as a role takes it, and as an id.
+func newKey(t testing.TB) (secret, id string) {
+	t.Helper()
+	k, err := address.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", k.Bytes()), k.Public().String()
 }
 
 // host adds a host: behind box with no delay of its own, or with an access
@@ -124,7 +144,9 @@ func (w *world) start(h *natlab.Host, r role) *agent {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := h.Command(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), agentVariable+"="+string(text))
+	// Under -race a process sleeps for a second at its end, unless told otherwise.
+	race := strings.TrimSpace(os.Getenv("GORACE") + " atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), agentVariable+"="+string(text), "GORACE="+race)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -51,7 +51,7 @@ type Node struct {
 
 	accepting atomic.Bool
 	unproven  chan struct{} // a place for each accepted connection under proof
-	health    health
+	health    *health
 	backlog   chan *Conn
 
 	ctx    context.Context
@@ -84,7 +84,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
 		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port),
-		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven),
+		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if err := n.startSignaling(); err != nil {
@@ -109,7 +109,7 @@ func (n *Node) startSignaling() error {
 		return fmt.Errorf("signalling: %w", err)
 	}
 	n.channel = channel
-	n.reflect = reflector.New(reflector.Config{})
+	n.reflect = reflector.New(reflector.Config{Birthday: n.cfg.Birthday})
 	n.exchange, err = signaling.NewExchange(signaling.Config{
 		Key: n.cfg.Key, Channel: channel, Self: n.Address, Handlers: maxHandlers,
 		Handler: signaling.HandlerFunc(n.handle), Now: n.cfg.Now, Logger: n.log,
@@ -124,29 +124,22 @@ func (n *Node) startSignaling() error {
 func (n *Node) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	broker := make(chan error, 1)
-	n.all.Go(func() { broker <- n.reachBroker(ctx) })
-	probed := make(chan error, 1)
-	n.all.Go(func() { probed <- n.probeAll(n.ctx) })
-	for broker != nil || probed != nil {
+	ready := make(chan struct{}, 2)
+	n.all.Go(func() {
+		n.health.note(&n.health.broker, n.reachBroker(ctx))
+		ready <- struct{}{}
+	})
+	n.all.Go(func() {
+		n.health.note(&n.health.stun, n.probeAll(n.ctx))
+		ready <- struct{}{}
+	})
+	for range 2 {
 		select {
-		case err := <-broker:
-			n.health.note(&n.health.broker, err)
-			broker = nil
-		case err := <-probed:
-			n.health.note(&n.health.stun, err)
-			probed = nil
+		case <-ready:
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return ctx.Err()
 			}
-			if broker != nil {
-				n.health.note(&n.health.broker, <-broker)
-			}
-			if probed != nil {
-				n.health.note(&n.health.stun, fmt.Errorf("no answer from any STUN server yet: %w", ctx.Err()))
-			}
-			return nil
 		}
 	}
 	return nil

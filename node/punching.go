@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,10 +13,20 @@ import (
 	"github.com/sallyport-net/sallyport/nat"
 	"github.com/sallyport-net/sallyport/punch"
 	"github.com/sallyport-net/sallyport/signaling"
+	"github.com/sallyport-net/sallyport/signaling/reflector"
 )
 
 const (
-	// punchTimeout bounds one round: long enough for a SYN that was lost twice.
+	// roundTimeout bounds a round between mappings that stand: a SYN may be
+	// lost twice, and so may the signal.
+	roundTimeout = 5 * time.Second
+	// predictedTimeout bounds a round of predicted ports: they are right or
+	// not, and a lost packet is as well met by the next round. The signals'
+	// time comes on top.
+	predictedTimeout = 1200 * time.Millisecond
+	// maxRounds is how often a punch is tried anew, from fresh ports.
+	maxRounds = 5
+	// punchTimeout bounds what a callee does for one message.
 	punchTimeout = 8 * time.Second
 	// unknownOneWay is the delay through a broker that is assumed where none
 	// was measured.
@@ -27,6 +38,7 @@ const (
 
 // punch opens both NATs at once, for the best pair of each family.
 func (c *call) punch(ctx context.Context) error {
+	defer c.opened()
 	pairs := punchable(c.node.Address(), c.peer)
 	if len(pairs) == 0 {
 		return notTried("both are behind the same external address, or have no address family in common")
@@ -45,37 +57,60 @@ func (c *call) punch(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// punchPair punches between two interfaces, round after round.
 func (c *call) punchPair(ctx context.Context, p pair) error {
-	ours, theirs := c.node.side(p.ours), sideOf(p.theirs)
-	m, err := punch.Choose(ours, theirs)
+	m, err := punch.Choose(c.node.side(p.ours), sideOf(p.theirs))
 	if err != nil {
 		return err
 	}
-	if m.Method == punch.Inward && !m.Caller.Prime && !m.Callee.Prime && !m.Caller.Last && !m.Callee.Last {
-		if c.allows(Direct) && m.Caller.Dial || c.allows(Reverse) && m.Callee.Dial {
-			return notTried("one side is open, so a plain dial must do")
-		}
+	switch {
+	case m.Method == punch.Inward && !m.Caller.Dial && c.allows(Reverse), m.Method == punch.Inward && !m.Callee.Dial && c.allows(Direct):
+		return notTried("one side is open, so a plain dial must do")
+	case m.Method == punch.ByBirthday && c.node.cfg.Birthday == reflector.BirthdayNever:
+		return notTried("a birthday punch is needed, and --birthday says never")
 	}
 	brokers, err := c.joined()
 	if err != nil {
 		return err
 	}
-	end, err := c.node.preparePunch(ctx, p.ours, m.Caller.Probe, []netip.AddrPort{p.theirs.ExternalEndpoint()})
+	for round := range maxRounds {
+		if err = c.punchRound(ctx, round, p, m, brokers); err == nil || ctx.Err() != nil || final(err) {
+			return err
+		}
+		c.note(Punch, "round %d: %v", round+1, err)
+	}
+	return err
+}
+
+// final reports whether another round would meet the same.
+func final(err error) bool {
+	return errors.Is(err, signaling.ErrRefused) || errors.Is(err, signaling.ErrNoBroker) || errors.Is(err, signaling.ErrNoAnswer)
+}
+
+// roundTime is how long one round may take.
+func roundTime(m punch.Meeting, oneWay time.Duration) time.Duration {
+	if m.Method != punch.ByBirthday && (m.Caller.Probe || m.Callee.Probe) {
+		return predictedTimeout + 6*oneWay
+	}
+	return roundTimeout
+}
+
+func (c *call) punchRound(ctx context.Context, round int, p pair, m punch.Meeting, brokers []address.Broker) error {
+	end, err := c.node.preparePunch(ctx, p.ours, m.Caller.Probe || round > 0, spread, []netip.AddrPort{p.theirs.ExternalEndpoint()})
 	if err != nil {
 		return err
 	}
 	defer end.release()
-	c.note(Punch, "%s, %s: from %v, seen as %v", m.Method, m.Why, end.local, end.external[0])
-
+	c.note(Punch, "%s, %s: from %v, seen as %v", m.Method, m.Why, end.local[0], end.external[0])
 	oneWay := c.node.oneWay(brokers, p.theirs.BrokerRTT)
+	ctx, cancel := context.WithTimeout(ctx, roundTime(m, oneWay))
+	defer cancel()
 	msg := signaling.Message{Kind: signaling.KindPunch, Attempt: c.id, Punch: &signaling.Punch{
-		Secret: c.secret, Role: roleOf(m.Callee), From: end.external, At: p.theirs.ExternalEndpoint(),
+		Secret: c.secret, Role: roleOf(m.Callee), Round: round, From: end.external, At: p.theirs.ExternalEndpoint(),
 		Fire: m.Wait(m.Callee, oneWay, false).Milliseconds(),
 	}}
-	ctx, cancel := context.WithTimeout(ctx, punchTimeout)
-	defer cancel()
-	if m.Callee.Probe {
-		return c.punchAfterAnswer(ctx, m, end, brokers, msg)
+	if m.Callee.Probe || round > 0 {
+		return c.punchAfterAnswer(ctx, m, end, brokers, msg, oneWay)
 	}
 	msg.Punch.To = []netip.AddrPort{p.theirs.ExternalEndpoint()}
 	return c.punchAtOnce(ctx, m, end, brokers, msg, oneWay)
@@ -92,7 +127,7 @@ func (c *call) punchAtOnce(ctx context.Context, m punch.Meeting, end *endpoint, 
 	defer asked.Wait()
 	defer done()
 	asked.Go(func() {
-		answer, told = c.node.exchange.Ask(asking, c.peer.Key, brokers, msg)
+		answer, told = c.ask(asking, brokers, msg)
 		if told == nil || errors.Is(told, signaling.ErrRefused) {
 			outdated() // the first plan holds no more, or was refused
 		}
@@ -120,12 +155,16 @@ func unheard(err error) bool {
 }
 
 // punchAfterAnswer needs two messages: the peer must look its mapping up.
-func (c *call) punchAfterAnswer(ctx context.Context, m punch.Meeting, end *endpoint, brokers []address.Broker, msg signaling.Message) error {
-	answer, err := c.node.exchange.Ask(ctx, c.peer.Key, brokers, msg)
+func (c *call) punchAfterAnswer(ctx context.Context, m punch.Meeting, end *endpoint, brokers []address.Broker, msg signaling.Message, oneWay time.Duration) error {
+	answer, err := c.ask(ctx, brokers, msg)
 	if err != nil {
+		var none *signaling.NoAnswerError
+		if errors.As(err, &none) && none.Acked {
+			return fmt.Errorf("the peer has not told its mapping: %w", context.DeadlineExceeded) // worth another round
+		}
 		return err
 	}
-	return c.punchToward(ctx, m, end, answer, c.node.oneWay(brokers, 0))
+	return c.punchToward(ctx, m, end, answer, oneWay)
 }
 
 // punchToward carries out our part towards the mapping that the peer told.
@@ -141,6 +180,7 @@ func (c *call) punchToward(ctx context.Context, m punch.Meeting, end *endpoint, 
 
 func (c *call) carryOut(ctx context.Context, plan punch.Plan) error {
 	c.note(Punch, "%s", plan)
+	time.AfterFunc(plan.Wait, c.opened)
 	return punch.Open(ctx, plan, func(ctx context.Context, conn punch.Connection) error {
 		if conn.Accepted {
 			c.node.welcome(conn.Conn)
@@ -150,14 +190,7 @@ func (c *call) carryOut(ctx context.Context, plan punch.Plan) error {
 	})
 }
 
-func (c *call) allows(s Strategy) bool {
-	for _, have := range c.node.cfg.Strategies {
-		if have == s {
-			return true
-		}
-	}
-	return false
-}
+func (c *call) allows(s Strategy) bool { return slices.Contains(c.node.cfg.Strategies, s) }
 
 func roleOf(a punch.Action) signaling.Role {
 	if a.Prime {
@@ -169,7 +202,7 @@ func roleOf(a punch.Action) signaling.Role {
 // sideOf reads from an address what the planner wants to know of the peer. The
 // mapping in an address stands wherever it does not depend on who looks.
 func sideOf(i address.Interface) punch.Side {
-	return punch.Side{NAT: i.NAT, Delta: i.Delta, Standing: i.NAT != nat.Symmetric && i.NAT != nat.Blocked}
+	return punch.Side{NAT: i.NAT, Delta: i.Delta, Standing: i.NAT != nat.Symmetric && i.NAT != nat.Blocked, Clocked: i.BrokerRTT > 0}
 }
 
 // side is the same for an interface of our own, of which we know more.

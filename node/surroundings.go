@@ -109,7 +109,7 @@ func (n *Node) probeAll(ctx context.Context) error {
 				Local: p.addr, WarmPort: n.warm.port, Logger: n.log,
 				Progress: func(r nat.Report) {
 					n.learn(p, r)
-					if r.External.IsValid() { // else nobody has answered yet
+					if usable(r) {
 						tell(nil)
 					}
 				},
@@ -138,6 +138,13 @@ func (n *Node) probeAll(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// usable reports whether an address may be made of an early report. Whether the
+// ports of a symmetric NAT can be predicted shows only later, and an address
+// that says no is never tried.
+func usable(r nat.Report) bool {
+	return r.UDP.Answered+r.TCP.Answered > 0 && (r.Type != nat.Symmetric || r.Sure() && r.Delta.Predictable())
 }
 
 // learn takes a report over and makes the node's address say so.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // tuples counts what the warm port is busy with at each remote endpoint: one
@@ -61,14 +62,18 @@ func (t *tuples) add(remotes ...netip.AddrPort) (release func()) {
 	})
 }
 
-// holding is a connection that gives its four-tuple back when it is closed.
+// timeWait is how long the kernel keeps the four-tuple of a connection that
+// this end closed first (RFC 9293 §3.4.1; 60 s on Linux).
+const timeWait = 60 * time.Second
+
+// holding is a connection that gives its four-tuple back when the kernel does.
 type holding struct {
 	net.Conn
 	release func()
 }
 
 func (h *holding) Close() error {
-	defer h.release()
+	time.AfterFunc(timeWait, h.release)
 	return h.Conn.Close()
 }
 

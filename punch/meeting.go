@@ -19,6 +19,8 @@ const (
 	// Inward: one end takes strangers in, or all ports of the peer's address,
 	// and the other dials.
 	Inward
+	// ByBirthday: one end holds many ports open, the other dials random ones.
+	ByBirthday
 )
 
 // String names the method.
@@ -30,6 +32,8 @@ func (m Method) String() string {
 		return "primed"
 	case Inward:
 		return "inward"
+	case ByBirthday:
+		return "birthday"
 	}
 	return fmt.Sprintf("punch.Method(%d)", uint8(m))
 }
@@ -38,14 +42,15 @@ func (m Method) String() string {
 type Action struct {
 	Probe bool // look its mapping up right before it is used
 	Dial  bool // send SYNs to the peer's ports
-	Prime bool // send them so that they die behind its own NATs
+	Prime bool // send them so that they die behind its own NATs; in a birthday, hold the many ports
 	// Last marks an end whose mapping a refused SYN would spoil, so that it
 	// starts when the peer's NAT is open already.
 	Last bool
 }
 
-// Meeting is the agreement that the caller makes before it signals. Both ends
-// come to the same one from the same two Sides.
+// Meeting is how the two ends go about it. Each end chooses for itself, and
+// knows its own side better (its depth, say); the rules are such that the two
+// choices fit. When to start is told by whoever sends the last message.
 type Meeting struct {
 	Method         Method
 	Caller, Callee Action
@@ -123,7 +128,9 @@ func (m *Meeting) prime(caller, callee Side) {
 		m.Callee.Prime = true
 	case a == easePredictable && b != easePredictable && caller.Depth > 0:
 		m.Caller.Prime = true
-	case a == easeStanding && b == easeStanding && caller.Depth > 0:
+	case a == easeStanding && b == easeStanding && caller.Depth > 0 && !(caller.Clocked && callee.Clocked):
+		// Timed is one way faster, and a miss on NATs that answer RST is met
+		// by trying again; but without any idea of the instant it may take many.
 		m.Caller.Prime = true
 	default:
 		m.Method = Timed
@@ -133,26 +140,29 @@ func (m *Meeting) prime(caller, callee Side) {
 }
 
 // inward is for pairs in which one end's port cannot be known: that end dials,
-// and the other has only to be open to its address.
+// and the other has only to be open to its address. Where the other filters by
+// port too, but its own port is known, the odds of a birthday remain.
 func (m *Meeting) inward(caller, callee Side) bool {
 	m.Method = Inward
-	random, other := &m.Caller, &m.Callee
-	side := callee
+	random, other, side := &m.Caller, &m.Callee, callee
 	m.Why = "our ports are random, and the peer lets our address in"
 	if caller.ease() != easeRandom {
 		random, other, side = other, random, caller
 		m.Why = "the peer's ports are random, and we let its address in"
 	}
+	other.Probe = !side.Standing
 	switch side.NAT {
 	case nat.Open, nat.FullCone:
 		other.Dial = false
 	case nat.Restricted:
 		// One packet to the address opens the filter for all of its ports.
 		random.Last, other.Prime = true, side.Depth > 0
+	case nat.PortRestricted, nat.SymmetricFirewall:
+		m.Method, random.Prime = ByBirthday, true
+		m.Why = "one side's ports are random"
 	default:
 		return false
 	}
-	other.Probe = !side.Standing
 	return true
 }
 
@@ -172,7 +182,7 @@ func (m Meeting) Wait(a Action, oneWay time.Duration, sent bool) time.Duration {
 	if sent {
 		wait = oneWay
 	}
-	if m.Method == Primed && !sent {
+	if (m.Method == Primed || m.Method == ByBirthday) && !sent {
 		return 0
 	}
 	if a.Last {

@@ -21,6 +21,8 @@ var (
 	nothingKnow = Side{}
 )
 
+func clocked(s Side) Side { s.Clocked = true; return s }
+
 func deep(s Side) Side { s.Depth = 1; return s }
 
 func TestChoose(t *testing.T) {
@@ -33,7 +35,8 @@ func TestChoose(t *testing.T) {
 		wantCallee     Action
 	}{
 		{"both stand", port, port, Timed, dial, dial},
-		{"both stand, caller knows its depth", deep(port), port, Primed, Action{Dial: true, Prime: true}, dial},
+		{"both stand, and an instant can be agreed on", clocked(deep(port)), clocked(port), Timed, dial, dial},
+		{"both stand, caller knows its depth", clocked(deep(port)), port, Primed, Action{Dial: true, Prime: true}, dial},
 		{"callee unprobed", port, unprobed, Timed, dial, Action{Dial: true, Probe: true}},
 		{"nothing known", nothingKnow, nothingKnow, Timed, Action{Dial: true, Probe: true}, Action{Dial: true, Probe: true}},
 		{"callee open", port, open, Inward, dial, Action{}},
@@ -47,6 +50,8 @@ func TestChoose(t *testing.T) {
 		{"both predicted, callee last", plusOne, plusOne, Timed, Action{Dial: true, Probe: true}, Action{Dial: true, Probe: true, Last: true}},
 		{"random to open", random, open, Inward, dial, Action{}},
 		{"random to full cone", random, cone, Inward, dial, Action{}},
+		{"random to port-restricted", random, port, ByBirthday, Action{Dial: true, Prime: true}, dial},
+		{"port-restricted to random", port, random, ByBirthday, dial, Action{Dial: true, Prime: true}},
 		{"random to restricted", random, restricted, Inward, Action{Dial: true, Last: true}, dial},
 		{"restricted to random", deep(restricted), random, Inward, Action{Dial: true, Prime: true}, Action{Dial: true, Last: true}},
 	} {
@@ -74,7 +79,6 @@ func TestChooseNamesTheImpossible(t *testing.T) {
 		{"random both", random, random, "our NAT is symmetric (random), the peer's is symmetric (random)"},
 		{"random to predictable", random, plusOne, "no port can be predicted"},
 		{"predictable to random", plusOne, random, "no port can be predicted"},
-		{"random to port-restricted", random, port, "no port can be predicted"},
 		{"we are blocked", blocked, open, "our network"},
 		{"the peer is blocked", open, blocked, "the peer's network"},
 	} {
@@ -96,7 +100,7 @@ func TestChooseIsSane(t *testing.T) {
 		for kind := nat.DeltaUnknown; kind <= nat.Random; kind++ {
 			for _, standing := range []bool{false, true} {
 				for depth := range 3 {
-					all = append(all, Side{typ, nat.Delta{Kind: kind, Value: 1}, standing, depth})
+					all = append(all, Side{NAT: typ, Delta: nat.Delta{Kind: kind, Value: 1}, Standing: standing, Depth: depth})
 				}
 			}
 		}
@@ -110,7 +114,7 @@ func TestChooseIsSane(t *testing.T) {
 			if !m.Caller.Dial && !m.Callee.Dial || m.Caller.Prime && m.Callee.Prime || m.Caller.Last && m.Callee.Last {
 				t.Fatalf("%+v and %+v: %+v", a, b, m)
 			}
-			if m.Caller.Prime && a.Depth == 0 || m.Callee.Prime && b.Depth == 0 {
+			if m.Method != ByBirthday && (m.Caller.Prime && a.Depth == 0 || m.Callee.Prime && b.Depth == 0) {
 				t.Fatalf("%+v and %+v: an end primes without knowing its depth: %+v", a, b, m)
 			}
 			for _, sent := range []bool{false, true} {

@@ -84,20 +84,36 @@ func Open(ctx context.Context, plan Plan, prove Prove) error {
 	}
 	if plan.Packets == 0 {
 		plan.Packets = MaxPackets
+		if plan.Birthday != nil {
+			plan.Packets = MaxBirthdayPackets
+		}
 	}
 	o := &opening{plan: plan, prove: prove, left: plan.Packets, failed: FailedError{Plan: plan}}
-	if plan.Listen {
-		l, err := listen(ctx, plan.Local)
+	for _, at := range plan.Listen {
+		l, err := listen(ctx, at)
 		if err != nil {
-			return fmt.Errorf("listening on %v: %w", plan.Local, err)
+			return fmt.Errorf("listening on %v: %w", at, err)
 		}
 		o.all.Go(func() { o.accept(ctx, l) })
 		stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-		defer stop()
+		defer func() {
+			stop()
+			_ = l.Close()
+		}()
 	}
-	for _, remote := range plan.Dial {
-		o.all.Go(func() { o.work(ctx, remote) })
-	}
+	o.all.Go(func() {
+		if !sleep(ctx, o.plan.Wait) {
+			return
+		}
+		if plan.Birthday != nil {
+			o.birthday(ctx)
+			return
+		}
+		for _, t := range plan.Tuples {
+			first := o.begin(t, plan.TTL)
+			o.all.Go(func() { o.work(ctx, t, first) })
+		}
+	})
 	o.all.Wait()
 	if o.proven {
 		return nil
@@ -177,20 +193,39 @@ func (o *opening) try(ctx context.Context, c Connection) bool {
 	return true
 }
 
-// work keeps one connect pending on the four-tuple to remote.
-func (o *opening) work(ctx context.Context, remote netip.AddrPort) {
-	if !sleep(ctx, o.plan.Wait) {
-		return
+// pending is one connect under way, or why it could not be begun.
+type pending struct {
+	*tuple
+	err     error
+	started time.Time
+	ttl     int
+	aside   int // packets set aside for it
+}
+
+// begin pays for a SYN and sends it. What a host costs that accepts is set
+// aside until the connect has ended.
+func (o *opening) begin(t Tuple, ttl int) pending {
+	p := pending{started: time.Now(), ttl: ttl}
+	if ttl == 0 {
+		p.aside = acceptedCost // nobody can accept what dies on the way
 	}
-	ttl := o.plan.TTL
-	begun := time.Now()
+	if !o.spend(t.Remote, 1, p.aside) {
+		p.err = errSpent
+		return p
+	}
+	p.tuple, p.err = startConnect(t.Local, t.Remote, ttl)
+	if p.err != nil {
+		o.putBack(p.aside)
+	}
+	return p
+}
+
+// work keeps one connect pending on a four-tuple, p being the first.
+func (o *opening) work(ctx context.Context, t Tuple, p pending) {
+	begun := p.started
 	for {
-		if ttl > 0 && o.plan.Fallback > 0 && time.Since(begun) >= o.plan.Fallback {
-			ttl = 0
-		}
-		started := time.Now()
-		conn, err := o.connect(ctx, remote, ttl)
-		pause := time.Until(started.Add(retryGap))
+		conn, err := o.finish(ctx, p)
+		pause := time.Until(p.started.Add(retryGap))
 		switch {
 		case err == nil:
 			if !o.reserve(acceptedCost + unprovenCost) {
@@ -215,6 +250,11 @@ func (o *opening) work(ctx context.Context, remote netip.AddrPort) {
 		if !sleep(ctx, pause) {
 			return
 		}
+		ttl := p.ttl
+		if ttl > 0 && o.plan.Fallback > 0 && time.Since(begun) >= o.plan.Fallback {
+			ttl = 0
+		}
+		p = o.begin(t, ttl)
 	}
 }
 
@@ -223,35 +263,29 @@ var (
 	errSilent  = errors.New("nothing answered")
 )
 
-// connect makes one connect on the four-tuple. It pays for each SYN, the
-// kernel's retransmissions included, before it can leave, and gives up where
-// no more is allowed.
-func (o *opening) connect(ctx context.Context, remote netip.AddrPort, ttl int) (net.Conn, error) {
-	if !o.spend(remote, 1, acceptedCost) {
-		return nil, errSpent
+// finish waits for what was begun. It pays for each of the kernel's
+// retransmissions before it can leave, and gives up where no more is allowed.
+func (o *opening) finish(ctx context.Context, p pending) (net.Conn, error) {
+	if p.err != nil {
+		return nil, p.err
 	}
-	defer o.putBack(acceptedCost)
-	started := time.Now()
-	t, err := startConnect(o.plan.Local, remote, ttl)
-	if err != nil {
-		return nil, err
-	}
+	defer o.putBack(p.aside)
 	for paid := 1; ; paid++ {
-		limit := started.Add(lasts(paid))
-		if ttl > 0 {
-			limit = started.Add(reprime)
+		limit := p.started.Add(lasts(paid))
+		if p.ttl > 0 {
+			limit = p.started.Add(reprime)
 		}
-		conn, err := waitUntil(ctx, t, limit)
+		conn, err := waitUntil(ctx, p.tuple, limit)
 		switch {
 		case err == nil:
 			return conn, nil
 		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
-			t.close()
+			p.close()
 			return nil, err
-		case ttl > 0:
-			return o.swap(ctx, t)
-		case paid == maxSYNs || !o.spend(remote, 1, 0):
-			t.close()
+		case p.ttl > 0:
+			return o.swap(ctx, p.tuple)
+		case paid == maxSYNs || !o.spend(p.remote, 1, 0):
+			p.close()
 			return nil, errSilent
 		}
 	}

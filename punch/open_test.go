@@ -51,7 +51,7 @@ func TestOpenBothDial(t *testing.T) {
 	var mu sync.Mutex
 	proven := map[netip.AddrPort]bool{}
 	run := func(local, remote netip.AddrPort, wait time.Duration) {
-		err := Open(ctx, Plan{Local: local, Dial: []netip.AddrPort{remote}, Wait: wait, Listen: true}, func(_ context.Context, c Connection) error {
+		err := Open(ctx, Plan{Tuples: []Tuple{{local, remote}}, Wait: wait, Listen: []netip.AddrPort{local}}, func(_ context.Context, c Connection) error {
 			defer c.Close()
 			if err := greet(c); err != nil {
 				return err
@@ -77,7 +77,7 @@ func TestOpenListens(t *testing.T) {
 	ctx, cancel := within(t, 10*time.Second)
 	opened := make(chan error, 1)
 	go func() {
-		opened <- Open(ctx, Plan{Local: local, Listen: true}, func(_ context.Context, c Connection) error {
+		opened <- Open(ctx, Plan{Listen: []netip.AddrPort{local}}, func(_ context.Context, c Connection) error {
 			defer c.Close()
 			if !c.Accepted {
 				t.Error("nobody was to dial")
@@ -116,7 +116,7 @@ func TestOpenGoesOnUntilProven(t *testing.T) {
 	}()
 	ctx, _ := within(t, 10*time.Second)
 	tries := 0
-	err = Open(ctx, Plan{Local: freePort(t), Dial: []netip.AddrPort{l.Addr().(*net.TCPAddr).AddrPort()}, Packets: 20}, func(_ context.Context, c Connection) error {
+	err = Open(ctx, Plan{Tuples: []Tuple{{freePort(t), l.Addr().(*net.TCPAddr).AddrPort()}}, Packets: 20}, func(_ context.Context, c Connection) error {
 		tries++
 		discard(c.Conn)
 		return errors.New("not the peer")
@@ -143,7 +143,7 @@ func TestOpenKeepsToItsPackets(t *testing.T) {
 			ctx, _ := within(t, 10*time.Second)
 			asked := 0
 			err := Open(ctx, Plan{
-				Local: freePort(t), Dial: []netip.AddrPort{nobody}, Packets: c.packets,
+				Tuples: []Tuple{{freePort(t), nobody}}, Packets: c.packets,
 				Allow: func(remote netip.AddrPort, n int) bool {
 					if remote != nobody {
 						t.Errorf("asked about %v", remote)
@@ -168,7 +168,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	time.AfterFunc(20*time.Millisecond, cancel)
 	begun := time.Now()
 	// 127.0.0.1 answers at once, so this end is always busy when ctx ends.
-	if err := Open(ctx, Plan{Local: freePort(t), Dial: []netip.AddrPort{freePort(t)}}, nil); err == nil {
+	if err := Open(ctx, Plan{Tuples: []Tuple{{freePort(t), freePort(t)}}}, nil); err == nil {
 		t.Fatal("nothing can have been proven")
 	}
 	if took := time.Since(begun); took > 5*time.Second {

@@ -1,6 +1,7 @@
 package punch
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -9,8 +10,8 @@ import (
 
 // Limits of one punch.
 const (
-	// MaxPorts is how many predicted four-tuples are dialled at most.
-	MaxPorts = 16
+	// MaxTuples is how many four-tuples are dialled at most.
+	MaxTuples = 16
 	// MaxPackets is how many SYNs one punch sends at most, the kernel's
 	// retransmissions included.
 	MaxPackets = 400
@@ -18,17 +19,24 @@ const (
 	MaxWait = 10 * time.Second
 )
 
+// Tuple is one of our endpoints and one of the peer's.
+type Tuple struct{ Local, Remote netip.AddrPort }
+
 // Plan is one end's part of a punch, ready to be carried out by Open.
 type Plan struct {
-	Local netip.AddrPort   // the socket address that all SYNs leave from
-	Dial  []netip.AddrPort // the peer's ports, likeliest first; empty: only listen
-	// Listen is set where nobody else listens on Local's port.
-	Listen bool
+	// Tuples are dialled, likeliest first; the first SYNs leave in this order,
+	// so that the k-th one gets the k-th predicted port. None: only listen.
+	Tuples []Tuple
+	// Listen are endpoints of ours on which nobody else listens.
+	Listen []netip.AddrPort
 	Wait   time.Duration // before the first SYN
 	TTL    int           // of a primer's SYNs; 0 means that they go all the way
 	// Fallback is how long a primer waits for the peer before it dials with
 	// full TTL after all; 0 means never.
 	Fallback time.Duration
+	// Birthday, where it is set, replaces the dialling of Tuples; the first
+	// of these tells the addresses.
+	Birthday *Birthday
 	Packets  int // allowed in all; 0 means MaxPackets
 	// Allow is asked before every SYN; nil means yes. It is how a budget that
 	// several punches share takes part.
@@ -38,21 +46,28 @@ type Plan struct {
 
 // Validate refuses a plan that no end may carry out.
 func (p Plan) Validate() error {
+	most := MaxPackets
+	if p.Birthday != nil {
+		if err := p.Birthday.validate(p); err != nil {
+			return err
+		}
+		most = MaxBirthdayPackets
+	}
 	switch {
-	case !p.Local.Addr().IsValid():
-		return fmt.Errorf("a plan needs a local address")
-	case len(p.Dial) > MaxPorts:
-		return fmt.Errorf("a plan dials at most %d ports, not %d", MaxPorts, len(p.Dial))
+	case len(p.Tuples) == 0 && len(p.Listen) == 0:
+		return errors.New("a plan dials or listens")
+	case len(p.Tuples) > MaxTuples:
+		return fmt.Errorf("a plan dials at most %d ports, not %d", MaxTuples, len(p.Tuples))
 	case p.Wait < 0 || p.Wait > MaxWait:
 		return fmt.Errorf("a plan waits at most %v, not %v", MaxWait, p.Wait)
-	case p.Packets < 0 || p.Packets > MaxPackets:
-		return fmt.Errorf("a plan sends at most %d packets, not %d", MaxPackets, p.Packets)
+	case p.Packets < 0 || p.Packets > most:
+		return fmt.Errorf("a plan sends at most %d packets, not %d", most, p.Packets)
 	case p.TTL < 0 || p.TTL > 64:
 		return fmt.Errorf("a primer's TTL is 1 to 64, not %d", p.TTL)
 	}
-	for _, d := range p.Dial {
-		if !d.IsValid() || d.Port() == 0 || d.Addr().Is4() != p.Local.Addr().Is4() {
-			return fmt.Errorf("%v cannot be dialled from %v", d, p.Local)
+	for _, t := range p.Tuples {
+		if !t.Remote.IsValid() || t.Remote.Port() == 0 || !t.Local.IsValid() || t.Remote.Addr().Is4() != t.Local.Addr().Is4() {
+			return fmt.Errorf("%v cannot be dialled from %v", t.Remote, t.Local)
 		}
 	}
 	return nil
@@ -62,15 +77,17 @@ func (p Plan) Validate() error {
 func (p Plan) String() string {
 	var b strings.Builder
 	switch {
-	case len(p.Dial) == 0:
-		fmt.Fprintf(&b, "listen on %v", p.Local)
+	case len(p.Tuples) == 0:
+		fmt.Fprintf(&b, "listen on %v", p.Listen[0])
+	case p.Birthday != nil:
+		b.WriteString(p.Birthday.describe(p.Tuples[0]))
 	case p.TTL > 0:
-		fmt.Fprintf(&b, "prime %v from %v with TTL %d", p.Dial[0], p.Local, p.TTL)
+		fmt.Fprintf(&b, "prime %v from %v with TTL %d", p.Tuples[0].Remote, p.Tuples[0].Local, p.TTL)
 	default:
-		fmt.Fprintf(&b, "dial %v from %v", p.Dial[0], p.Local)
+		fmt.Fprintf(&b, "dial %v from %v", p.Tuples[0].Remote, p.Tuples[0].Local)
 	}
-	if n := len(p.Dial); n > 1 {
-		fmt.Fprintf(&b, " and %d more ports", n-1)
+	if n := len(p.Tuples); n > 1 {
+		fmt.Fprintf(&b, " and %d more", n-1)
 	}
 	if p.Wait > 0 {
 		fmt.Fprintf(&b, " after %v", p.Wait.Round(time.Millisecond))

@@ -154,6 +154,23 @@ func (t *tuple) opening() bool {
 	return opening
 }
 
+// local is the socket's own address.
+func (t *tuple) local() (local netip.AddrPort, ok bool) {
+	raw, err := t.file.SyscallConn()
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	_ = raw.Control(func(fd uintptr) {
+		switch a, _ := unix.Getsockname(int(fd)); a := a.(type) {
+		case *unix.SockaddrInet4:
+			local, ok = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)), true
+		case *unix.SockaddrInet6:
+			local, ok = netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port)), true
+		}
+	})
+	return local, ok
+}
+
 func (t *tuple) close() { _ = t.file.Close() }
 
 func sockaddr(a netip.AddrPort) unix.Sockaddr {

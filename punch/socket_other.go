@@ -17,7 +17,7 @@ import (
 const CanPrime = false
 
 // tuple is one four-tuple; the SYN leaves when it is waited for.
-type tuple struct{ local, remote netip.AddrPort }
+type tuple struct{ from, remote netip.AddrPort }
 
 func startConnect(local, remote netip.AddrPort, ttl int) (*tuple, error) {
 	if ttl > 0 {
@@ -27,11 +27,13 @@ func startConnect(local, remote netip.AddrPort, ttl int) (*tuple, error) {
 }
 
 func (t *tuple) wait(ctx context.Context) (net.Conn, error) {
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(t.local), Control: reuseport.Control}
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(t.from), Control: reuseport.Control}
 	return d.DialContext(ctx, "tcp", t.remote.String())
 }
 
 func (t *tuple) opening() bool { return false }
+
+func (t *tuple) local() (netip.AddrPort, bool) { return t.from, t.from.Port() != 0 }
 
 func (t *tuple) close() {}
 

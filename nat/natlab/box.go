@@ -42,38 +42,19 @@ func (b *Box) start(cfg NAT) error {
 	l.mu.Lock()
 	k, externals, err := l.join(b, cfg.Behind, cfg.Externals, Link{cfg.Delay, cfg.Jitter, cfg.Loss})
 	if err == nil {
-		b.link = k
-		b.carrier = newSubnet(private(100, 64, n))
-		b.lan = newSubnet(private(192, 168, n))
-		switch {
-		case cfg.LAN.IsValid():
-			b.lan = newSubnet(cfg.LAN)
-		case cfg.Firewall && cfg.Behind == nil:
-			b.lan = l.core.network(false)
-		case cfg.Firewall:
-			b.lan = newSubnet(private(10, 0, n))
-		}
-		if cfg.Firewall {
-			b.carrier = b.lan
-		}
-		b.nat = newTranslator(cfg, externals, l.random())
+		b.link, b.nat = k, newTranslator(cfg, externals, l.random())
+		err = b.plan(n)
 	}
 	l.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	if b.lan == nil {
-		return fmt.Errorf("no network left on the internet")
-	}
 	var r *router
-	if cfg.Kernel {
+	if err == nil && cfg.Kernel {
 		r, err = newRouter(b)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		for _, a := range externals {
-			k.parent.detach(a)
+		if k != nil {
+			k.release(externals)
 		}
 		return err
 	}
@@ -85,167 +66,34 @@ func (b *Box) start(cfg NAT) error {
 	return nil
 }
 
-// fromBelow takes what hosts, and boxes behind this one, send.
-func (b *Box) fromBelow(p *packet, from *link) {
-	dst := p.dst.Addr()
-	if b.routes[p.src.Addr()] != from {
-		b.dropped(p, "source not of that link")
-		return
-	}
-	if dst.IsMulticast() || dst == b.lan.broadcast() || dst == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
-		b.flood(p, from)
-		return
-	}
-	if b.routes[dst] != nil { // inside is one network, so the box is only its switch
-		b.inside(p)
-		return
-	}
-	if b.kernel != nil {
-		if v := b.cfg.permits(p, true); !v.pass {
-			b.dropped(p, v.why)
-			return
+// plan chooses the networks inside the n-th box.
+func (b *Box) plan(n int) error {
+	b.lan, b.carrier = newSubnet(private(192, 168, n)), newSubnet(private(100, 64, n))
+	switch {
+	case b.cfg.LAN.IsValid():
+		b.lan = newSubnet(b.cfg.LAN)
+	case b.cfg.Firewall && b.cfg.Behind == nil:
+		if b.lan = b.lab.core.network(false); b.lan == nil {
+			return errFull
 		}
-		b.lab.deliver(b.kernel.lan, p)
-		return
+	case b.cfg.Firewall:
+		b.lan = newSubnet(private(10, 0, n))
 	}
-	if dst == from.gateway {
-		b.answer(p)
-		return
-	}
-	if p.ttl() <= 1 {
-		b.dropped(p, "ttl")
-		if r, ok := p.failure(icmpTimeExceeded, 0, from.gateway); ok {
-			b.inside(&r)
-		}
-		return
-	}
-	p.age()
-	if b.nat.mine(dst) {
-		b.hairpin(p)
-		return
-	}
-	if v := b.nat.outbound(b.lab.now, p); !v.pass {
-		b.dropped(p, v.why)
-		return
-	}
-	b.link.send(p, false)
-}
-
-// fromAbove takes what comes from the internet's side.
-func (b *Box) fromAbove(p *packet) {
-	if b.kernel != nil {
-		if v := b.cfg.permits(p, false); !v.pass {
-			b.dropped(p, v.why)
-			return
-		}
-		b.lab.deliver(b.kernel.wan, p)
-		return
-	}
-	if p.ttl() <= 1 {
-		b.dropped(p, "ttl")
-		if r, ok := p.failure(icmpTimeExceeded, 0, b.outerFor(p)); ok {
-			b.link.send(&r, false)
-		}
-		return
-	}
-	p.age()
-	if r, ok := b.enter(p); ok {
-		b.link.send(&r, false)
-	}
-}
-
-// enter lets p in if the filter does. Otherwise it gives the answer, if any.
-func (b *Box) enter(p *packet) (answer packet, ok bool) {
-	v := b.nat.inbound(b.lab.now, p)
-	if v.pass {
-		b.inside(p)
-		return packet{}, false
-	}
-	if r, ok := p.echo(); ok && b.nat.mine(p.dst.Addr()) {
-		return r, true
-	}
-	b.dropped(p, v.why)
-	if !v.refuse {
-		return packet{}, false
-	}
-	code := uint8(codePort)
-	switch b.cfg.Refuse {
-	case Drop:
-		return packet{}, false
-	case RST:
-		return p.reset()
-	case ProhibitedICMP:
-		code = codeProhibited
-	case HostICMP:
-		code = codeHostProhibited
-	}
-	if p.proto == protoICMP {
-		return packet{}, false
-	}
-	return p.failure(icmpUnreachable, code, b.outerFor(p))
-}
-
-// hairpin turns a packet for one of the box's own addresses back inside.
-func (b *Box) hairpin(p *packet) {
-	if !b.cfg.Hairpin {
-		b.dropped(p, "no hairpinning")
-		return
-	}
-	if v := b.nat.outbound(b.lab.now, p); !v.pass {
-		b.dropped(p, v.why)
-		return
-	}
-	if r, ok := b.enter(p); ok {
-		b.enter(&r)
-	}
-}
-
-// answer speaks for the box's address inside: as a router with no service open.
-func (b *Box) answer(p *packet) {
-	r, ok := p.echo()
-	switch p.proto {
-	case protoTCP:
-		r, ok = p.reset()
-	case protoUDP:
-		r, ok = p.failure(icmpUnreachable, codePort, p.dst.Addr())
-	}
-	if ok {
-		b.inside(&r)
-	}
-}
-
-// inside sends p down to the inner host or box that has the address.
-func (b *Box) inside(p *packet) {
-	if k := b.routes[p.dst.Addr()]; k != nil {
-		k.send(p, true)
-	}
-}
-
-// flood copies a broadcast or multicast to the other hosts of the LAN.
-func (b *Box) flood(p *packet, from *link) {
-	for _, k := range b.links {
-		if k != from {
-			k.send(p, true)
-		}
-	}
-}
-
-// outerFor is the address under which the box writes to the sender of p.
-func (b *Box) outerFor(p *packet) netip.Addr {
 	if b.cfg.Firewall {
-		return b.nat.externals[0]
+		b.carrier = b.lan
 	}
-	return p.dst.Addr()
+	return nil
 }
 
-func (b *Box) attach(a netip.Addr, k *link) {
+func (b *Box) attach(a netip.Addr, k *link) bool {
+	if b.routes[a] != nil || b.cfg.Firewall && !b.link.parent.attach(a, b.link) {
+		return false
+	}
 	b.routes[a] = k
 	if _, ok := k.child.(*Host); ok && (len(b.links) == 0 || b.links[len(b.links)-1] != k) {
 		b.links = append(b.links, k)
 	}
-	if b.cfg.Firewall {
-		b.link.parent.attach(a, b.link)
-	}
+	return true
 }
 
 func (b *Box) detach(a netip.Addr) {
@@ -313,9 +161,7 @@ func (b *Box) Renumber() error {
 	if err != nil {
 		return fmt.Errorf("nat %q: %w", b.cfg.Name, err)
 	}
-	for _, a := range b.nat.externals {
-		b.link.parent.detach(a)
-	}
+	b.link.release(b.nat.externals)
 	b.nat.externals = externals
 	b.nat.forget()
 	return nil

@@ -39,6 +39,9 @@ func (c *Cmd) Start() error {
 
 // Wait is exec.Cmd.Wait; a second call gives the same error.
 func (c *Cmd) Wait() error {
+	if c.Process == nil {
+		return c.Cmd.Wait() // which says that it was not started
+	}
 	c.once.Do(func() {
 		c.err = c.Cmd.Wait()
 		c.host.commands.remove(c)

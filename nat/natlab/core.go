@@ -47,8 +47,15 @@ func (c *core) send(p *packet) {
 	}
 }
 
-func (c *core) attach(a netip.Addr, k *link) { c.routes[a] = k }
-func (c *core) detach(a netip.Addr)          { delete(c.routes, a) }
+func (c *core) attach(a netip.Addr, k *link) bool {
+	if c.routes[a] != nil {
+		return false
+	}
+	c.routes[a] = k
+	return true
+}
+
+func (c *core) detach(a netip.Addr) { delete(c.routes, a) }
 
 // network gives one that nobody has yet; nil when there is none left.
 func (c *core) network(bool) *subnet {

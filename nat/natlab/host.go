@@ -52,9 +52,7 @@ func (h *Host) start(cfg HostConfig) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		for _, a := range h.addrs {
-			h.link.parent.detach(a)
-		}
+		h.link.release(h.addrs)
 		return err
 	}
 	h.ns, h.tun = ns, t
@@ -75,7 +73,7 @@ func boot(addrs []netip.Addr, k *link) (ns *namespace, t *tun, err error) {
 		if t, err = openTUN("eth0"); err != nil {
 			return err
 		}
-		if err := t.configure(addrs, k.net); err != nil {
+		if err := t.configure(addrs, k.net.prefix); err != nil {
 			return err
 		}
 		return t.route(everywhere, k.gateway)
@@ -142,7 +140,8 @@ func (h *Host) Cut(cut bool) { h.link.setCut(cut) }
 func (h *Host) Do(f func() error) error { return h.ns.enter(f) }
 
 // Dial connects from the host to an address that is literally IP:port.
-// dialer may be nil; network is "tcp" or "udp", with or without a 4.
+// dialer may be nil; network is "tcp" or "udp", with or without a 4. The dial
+// holds a thread for as long as it takes.
 func (h *Host) Dial(ctx context.Context, dialer *net.Dialer, network, address string) (conn net.Conn, err error) {
 	if err := literal(address); err != nil {
 		return nil, err

@@ -43,14 +43,14 @@ func (r *router) boot(b *Box) (err error) {
 	if r.lan, err = openTUN("lan"); err != nil {
 		return err
 	}
-	if err := r.wan.configure(b.nat.externals, b.link.net); err != nil {
+	if err := r.wan.configure(b.nat.externals, b.link.net.prefix); err != nil {
 		return err
 	}
 	if err := r.wan.route(everywhere, b.link.gateway); err != nil {
 		return err
 	}
 	for _, n := range []*subnet{b.lan, b.carrier} {
-		if err := r.lan.configure([]netip.Addr{n.gateway()}, n); err != nil {
+		if err := r.lan.configure([]netip.Addr{n.gateway()}, n.prefix); err != nil {
 			return err
 		}
 	}
@@ -79,7 +79,7 @@ func masquerade(c NAT) error {
 	})
 	conn.AddRule(&nftables.Rule{Table: table, Chain: post, Exprs: append(
 		interfaceIs(expr.MetaKeyOIFNAME, "wan"),
-		&expr.Masq{FullyRandom: c.Ports.Kind == nat.Random, ToPorts: false},
+		&expr.Masq{FullyRandom: c.Ports.Kind == nat.Random},
 	)})
 	for name, hook := range map[string]*nftables.ChainHook{
 		"input": nftables.ChainHookInput, "forward": nftables.ChainHookForward,

@@ -102,22 +102,27 @@ func (l *Lab) pump() {
 	for l.alarm.wait() {
 		l.mu.Lock()
 		l.armed, l.out = 0, out[:0]
-		now := l.clock()
-		for {
-			e, ok := l.queue.due(now)
-			if !ok {
-				break
-			}
-			l.now = e.at // not the real time, so that lateness does not add up
-			e.link.queued[direction(e.down)]--
-			e.link.arrive(&e.p, e.down)
-		}
+		l.advance(l.clock())
 		if at, ok := l.queue.next(); ok {
 			l.arm(at)
 		}
 		out = l.out
 		l.mu.Unlock()
 		write(out)
+	}
+}
+
+// advance lets arrive what is due by now, each packet at its own time and not
+// at the real one, so that lateness does not add up.
+func (l *Lab) advance(now time.Duration) {
+	for {
+		e, ok := l.queue.due(now)
+		if !ok {
+			return
+		}
+		l.now = e.at
+		e.link.queued[direction(e.down)]--
+		e.link.arrive(&e.p, e.down)
 	}
 }
 

@@ -1,6 +1,7 @@
 package natlab
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -10,7 +11,7 @@ import (
 // upper is what a link leads up to: the internet or a box.
 type upper interface {
 	fromBelow(p *packet, from *link)
-	attach(a netip.Addr, k *link) // routes a to k
+	attach(a netip.Addr, k *link) bool // routes a to k; false if a is taken
 	detach(a netip.Addr)
 	network(forBox bool) *subnet // in which a new child gets its addresses; nil if none is left
 }
@@ -33,8 +34,8 @@ type link struct {
 	net     *subnet
 	gateway netip.Addr // the parent's address on this link
 	cut     bool
-	rng     *rand.Rand
-	last    [2]time.Duration // latest arrival, by direction
+	rng     [2]*rand.Rand    // by direction, so that one draws the same whatever the other does
+	last    [2]time.Duration // latest arrival
 	queued  [2]int
 }
 
@@ -51,14 +52,16 @@ func (l *Lab) join(child lower, behind *Box, n int, quality Link) (*link, []neti
 		parent = behind
 	}
 	_, forBox := child.(*Box)
-	k := &link{Link: quality, lab: l, parent: parent, child: child, net: parent.network(forBox), rng: l.random()}
+	k := &link{Link: quality, lab: l, parent: parent, child: child, net: parent.network(forBox), rng: [2]*rand.Rand{l.random(), l.random()}}
 	if k.net == nil {
-		return nil, nil, fmt.Errorf("no network left on the internet")
+		return nil, nil, errFull
 	}
 	k.gateway = k.net.gateway()
 	addrs, err := k.number(n)
 	return k, addrs, err
 }
+
+var errFull = errors.New("no network left on the internet")
 
 // number gives the link's child n addresses.
 func (k *link) number(n int) ([]netip.Addr, error) {
@@ -66,14 +69,23 @@ func (k *link) number(n int) ([]netip.Addr, error) {
 	for range n {
 		a, ok := k.net.take()
 		if !ok {
+			k.release(addrs)
 			return nil, fmt.Errorf("network %v is full", k.net.prefix)
+		}
+		if !k.parent.attach(a, k) {
+			k.release(addrs)
+			return nil, fmt.Errorf("address %v is taken", a)
 		}
 		addrs = append(addrs, a)
 	}
-	for _, a := range addrs {
-		k.parent.attach(a, k)
-	}
 	return addrs, nil
+}
+
+// release ends the routes to addresses that number gave.
+func (k *link) release(addrs []netip.Addr) {
+	for _, a := range addrs {
+		k.parent.detach(a)
+	}
 }
 
 // direction indexes the arrays of a link.
@@ -86,12 +98,12 @@ func direction(down bool) int {
 
 // send carries p to the other end, now or, by way of the queue, later.
 func (k *link) send(p *packet, down bool) {
-	if k.cut || k.Loss > 0 && k.rng.Float64() < k.Loss {
+	way, at := direction(down), k.lab.now+k.Delay
+	if k.cut || k.Loss > 0 && k.rng[way].Float64() < k.Loss {
 		return
 	}
-	way, at := direction(down), k.lab.now+k.Delay
 	if k.Jitter > 0 {
-		at += time.Duration(k.rng.Int64N(int64(k.Jitter)))
+		at += time.Duration(k.rng[way].Int64N(int64(k.Jitter)))
 	} else {
 		at = max(at, k.last[way])
 	}

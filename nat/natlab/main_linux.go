@@ -13,7 +13,8 @@ import (
 // inner marks, in the environment, the process that Main has started.
 const inner = "SALLYPORT_NATLAB_INNER"
 
-// Main belongs at the very start of main or TestMain. Where the process lacks
+// Main belongs at the very start of main or TestMain, or of the part of a
+// program that runs a lab, before that has read its input. Where the process lacks
 // the rights that a lab needs and the kernel allows it, Main runs the program
 // again in a user namespace of its own, where it has them, and exits with its
 // status. In there the user is root (files belong to the real user as

@@ -40,11 +40,11 @@ func (*namespace) close()                   {}
 
 type tun struct{ file *os.File }
 
-func openTUN(string) (*tun, error)                 { return nil, errNeedsLinux }
-func loopbackUp() error                            { return errNeedsLinux }
-func (*tun) configure([]netip.Addr, *subnet) error { return errNeedsLinux }
-func (*tun) route(netip.Prefix, netip.Addr) error  { return errNeedsLinux }
-func (*tun) close()                                {}
+func openTUN(string) (*tun, error)                      { return nil, errNeedsLinux }
+func loopbackUp() error                                 { return errNeedsLinux }
+func (*tun) configure([]netip.Addr, netip.Prefix) error { return errNeedsLinux }
+func (*tun) route(netip.Prefix, netip.Addr) error       { return errNeedsLinux }
+func (*tun) close()                                     {}
 
 type router struct{ wan, lan *tun }
 

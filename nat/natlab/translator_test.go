@@ -340,3 +340,27 @@ func TestConfigErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestTyped(t *testing.T) {
+	for typ := nat.SymmetricFirewall; typ < nat.Blocked; typ++ {
+		n := newTestNAT(t, Typed(typ))
+		seen := out(t, n, 0, udp(inside1, outside1))
+		open := in(t, n, 0, udp(outside3, seen), inside1)
+		samePort := in(t, n, 0, udp(outside2, seen), inside1)
+		sameMapping := out(t, n, 0, udp(inside1, outside3)) == seen
+		got := nat.PortRestricted
+		switch {
+		case seen == inside1:
+			got = nat.SymmetricFirewall
+		case !sameMapping:
+			got = nat.Symmetric
+		case open:
+			got = nat.FullCone
+		case samePort:
+			got = nat.Restricted
+		}
+		if got != typ {
+			t.Errorf("%v behaves as %v", typ, got)
+		}
+	}
+}

@@ -49,15 +49,12 @@ func openTUN(name string) (*tun, error) {
 
 // configure gives the interface its addresses in prefix's network and takes it
 // up. It belongs in the device's namespace.
-func (t *tun) configure(addrs []netip.Addr, net *subnet) error {
+func (t *tun) configure(addrs []netip.Addr, prefix netip.Prefix) error {
 	// No link-local address: the kernel would solicit routers by itself. A
 	// kernel without IPv6 refuses, and needs it not.
 	_ = netlink.LinkSetIP6AddrGenMode(t.link, 1)
 	for _, a := range addrs {
-		addr := &netlink.Addr{
-			IPNet:     ipnet(netip.PrefixFrom(a, net.prefix.Bits())),
-			Broadcast: net.broadcast().AsSlice(),
-		}
+		addr := &netlink.Addr{IPNet: ipnet(netip.PrefixFrom(a, prefix.Bits()))} // AddrAdd puts the broadcast address in
 		if err := netlink.AddrAdd(t.link, addr); err != nil {
 			return fmt.Errorf("add address %v: %w", a, err)
 		}

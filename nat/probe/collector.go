@@ -37,6 +37,16 @@ func (c *collector) filtered(f ...nat.Filtered) {
 	c.s.UDP.Filters = append(c.s.UDP.Filters, f...)
 }
 
+func (c *collector) walked(k int, router netip.Addr) {
+	c.log.Debug("router on the way out", "ttl", k+1, "router", router)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.s.Hops == nil {
+		c.s.Hops = make([]netip.Addr, nat.MaxHops)
+	}
+	c.s.Hops[k] = router
+}
+
 func (c *collector) asked(t nat.Transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,6 +66,12 @@ func (c *collector) mappings(t nat.Transport) []nat.Mapping {
 	return append([]nat.Mapping(nil), c.of(t).Mappings...)
 }
 
+func (c *collector) filtering() nat.FilteringVerdict {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return nat.ClassifyFiltering(c.s.UDP.Filters)
+}
+
 func (c *collector) of(t nat.Transport) *nat.Heard {
 	if t == nat.TCP {
 		return &c.s.TCP
@@ -70,6 +86,7 @@ func (c *collector) report() nat.Report {
 	s.UDP.Mappings = append([]nat.Mapping(nil), s.UDP.Mappings...)
 	s.TCP.Mappings = append([]nat.Mapping(nil), s.TCP.Mappings...)
 	s.UDP.Filters = append([]nat.Filtered(nil), s.UDP.Filters...)
+	s.Hops = append([]netip.Addr(nil), s.Hops...)
 	c.mu.Unlock()
 	s.Took = time.Since(c.start)
 	return nat.Assemble(s)

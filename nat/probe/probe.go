@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -24,7 +23,7 @@ func Run(ctx context.Context, cfg Config) (nat.Report, error) {
 		cfg:       cfg,
 		collector: collector{log: cfg.Logger, start: start},
 		udpBudget: budget{left: mostPackets},
-		tcpBudget: budget{left: mostPackets},
+		tcpBudget: budget{left: mostPackets - keptBack},
 	}
 	udp, tcp, err := p.prepare(ctx)
 	if err != nil {
@@ -36,9 +35,20 @@ func Run(ctx context.Context, cfg Config) (nat.Report, error) {
 	var wg sync.WaitGroup
 	first := make(chan struct{}, 2)
 	wg.Go(func() { p.runUDP(ctx, udp, sync.OnceFunc(func() { first <- struct{}{} })) })
+	if len(udp) > 0 {
+		wg.Go(func() { hops(ctx, p.local, udp[0].at, p.walked) })
+	}
 	wg.Go(func() { p.runTCP(ctx, tcp, sync.OnceFunc(func() { first <- struct{}{} })) })
 	<-first
-	<-first
+	if late, ok := p.late(); ok {
+		select {
+		case <-first:
+		case <-late:
+			// One transport is silent, perhaps blocked: the other will do.
+		}
+	} else {
+		<-first
+	}
 	early := p.progress()
 	wg.Wait()
 	r := p.report()
@@ -57,13 +67,14 @@ type prober struct {
 	udpBudget, tcpBudget budget
 }
 
-// sentTCP settles the account of a connection that has sent n packets; n of 1
-// is an unknown number.
-func (p *prober) sentTCP(n int) {
-	if n > 1 {
-		p.tcpBudget.give(packetsPerConn - n)
+// late fires when a first report is due: three round trips and one silence
+// after the start. It is false while nobody has answered.
+func (p *prober) late() (<-chan time.Time, bool) {
+	longest := time.Duration(0)
+	for _, m := range append(p.mappings(nat.UDP), p.mappings(nat.TCP)...) {
+		longest = max(longest, m.RTT)
 	}
-	p.log.Debug("stun connection closed", "packets", n)
+	return time.After(time.Until(p.start.Add(3*longest + silence(longest)))), longest > 0
 }
 
 // progress tells the caller what is known by now.
@@ -77,7 +88,7 @@ func (p *prober) progress() nat.Report {
 
 func sameVerdict(a, b nat.Report) bool {
 	return a.Type == b.Type && a.Delta == b.Delta && a.Confidence == b.Confidence && a.Warm == b.Warm &&
-		a.External == b.External && a.UDP.Delta == b.UDP.Delta && a.TCP.Confidence == b.TCP.Confidence
+		a.External == b.External && a.Depth == b.Depth && a.UDP.Delta == b.UDP.Delta && a.TCP.Confidence == b.TCP.Confidence
 }
 
 // prepare resolves the servers and finds the address to send from.
@@ -143,5 +154,3 @@ func collectUntil(ctx context.Context, n int, got <-chan time.Duration) int {
 	}
 	return len(rtts)
 }
-
-var errNoFreePorts = errors.New("no free local ports")

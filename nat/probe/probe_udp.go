@@ -33,6 +33,7 @@ func (p *prober) runUDP(ctx context.Context, servers []target, enough func()) {
 	alive := make(chan netip.AddrPort, len(servers))
 	var testers sync.Mutex
 	tested := map[netip.Addr]bool{}
+	var again []func() // the tests once more, with more patience
 	var asking sync.WaitGroup
 	for _, t := range servers {
 		p.asked(nat.UDP)
@@ -50,6 +51,7 @@ func (p *prober) runUDP(ctx context.Context, servers []target, enough func()) {
 				r.other.Port() != t.at.Port()
 			if chosen {
 				tested[t.at.Addr()] = true
+				again = append(again, func() { p.testServer(ctx, base, t.at, r.other, 2*silence(r.rtt)) })
 			}
 			testers.Unlock()
 			answers <- r.rtt
@@ -65,6 +67,13 @@ func (p *prober) runUDP(ctx context.Context, servers []target, enough func()) {
 	p.cfg.Logger.Debug("stun over udp", "asked", len(servers), "answered", n)
 	if n == 0 {
 		return
+	}
+	if len(again) > 0 && p.filtering().Confidence < 0.5 {
+		var wg sync.WaitGroup
+		for _, test := range again {
+			wg.Go(test)
+		}
+		wg.Wait()
 	}
 	var to []netip.AddrPort
 	for len(alive) > 0 {
@@ -135,6 +144,9 @@ func (p *prober) testServer(ctx context.Context, base *asker, server, other neti
 // burstUDP asks servers in turn from each of the local ports, in order. It
 // returns when all have answered or been silent.
 func (p *prober) burstUDP(ctx context.Context, locals []uint16, servers []netip.AddrPort, wait time.Duration) error {
+	if !p.udpBudget.has(len(locals)) {
+		return errSpent
+	}
 	var askers []*asker
 	defer func() {
 		for _, a := range askers {

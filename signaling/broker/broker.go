@@ -51,17 +51,18 @@ type Config struct {
 	Logger *slog.Logger // default silent
 }
 
-// Stats are counters since Start, but for Connections and Clients.
+// Stats are three figures of now, and counters since Start.
 type Stats struct {
-	Connections int    // open now
-	Clients     int    // of them, past their CONNECT
-	TurnedAway  uint64 // connections over a cap, closed at once
-	Received    uint64 // messages published to the broker
-	Sent        uint64 // messages written to subscribers
-	Limited     uint64 // publishes above a client's rate, dropped
-	Refused     uint64 // publishes against the rules (topic, retain), dropped
-	Slow        uint64 // messages that a subscriber was too slow for, dropped
-	Panics      uint64 // connections whose handling panicked; a bug, if not 0
+	Connections   int    // open now
+	Clients       int    // of them, past their CONNECT
+	Subscriptions int    // of all clients now
+	TurnedAway    uint64 // connections over a cap, closed at once
+	Received      uint64 // messages published to the broker
+	Sent          uint64 // messages written to subscribers
+	Limited       uint64 // publishes above a client's rate, dropped
+	Refused       uint64 // publishes against the rules (topic, retain), dropped
+	Slow          uint64 // messages that a subscriber was too slow for, dropped
+	Panics        uint64 // connections whose handling panicked; a bug, if not 0
 }
 
 // Broker is a running broker.
@@ -189,15 +190,16 @@ func (b *Broker) Stats() Stats {
 	info := b.server.Info
 	open, turnedAway := b.gate.counts()
 	return Stats{
-		Connections: open,
-		Clients:     b.Clients(),
-		TurnedAway:  turnedAway,
-		Received:    uint64(atomic.LoadInt64(&info.MessagesReceived)),
-		Sent:        uint64(atomic.LoadInt64(&info.MessagesSent)),
-		Limited:     b.limited.Load(),
-		Refused:     b.refused.Load(),
-		Slow:        uint64(atomic.LoadInt64(&info.MessagesDropped)),
-		Panics:      b.panics.Load(),
+		Connections:   open,
+		Clients:       b.Clients(),
+		Subscriptions: int(atomic.LoadInt64(&info.Subscriptions)),
+		TurnedAway:    turnedAway,
+		Received:      uint64(atomic.LoadInt64(&info.MessagesReceived)),
+		Sent:          uint64(atomic.LoadInt64(&info.MessagesSent)),
+		Limited:       b.limited.Load(),
+		Refused:       b.refused.Load(),
+		Slow:          uint64(atomic.LoadInt64(&info.MessagesDropped)),
+		Panics:        b.panics.Load(),
 	}
 }
 

@@ -94,108 +94,6 @@ func (c *Channel) forward() {
 // Deliveries gives what arrives on our topic.
 func (c *Channel) Deliveries() <-chan signaling.Delivery { return c.out }
 
-// Wait returns when at least one own broker is open, or with ErrClosed, or,
-// when ctx is done before, with a *BrokersError.
-func (c *Channel) Wait(ctx context.Context) error {
-	return c.await(ctx, func() (bool, error) {
-		own := c.order[:c.own]
-		for _, l := range own {
-			if l.isOpen() {
-				return true, nil
-			}
-		}
-		if len(own) == 0 {
-			return true, &BrokersError{Op: "open", Cause: fmt.Errorf("the channel has no brokers of its own")}
-		}
-		return false, failure(own)
-	})
-}
-
-// Join connects to brokers and keeps the connections until leave is called
-// and nobody else needs them. It returns when the first one is open, or with
-// a *BrokersError when each has failed once, or when ctx is done. Those that
-// are open already are used as they are; those in a pause are tried at once.
-func (c *Channel) Join(ctx context.Context, brokers []address.Broker) (leave func(), err error) {
-	brokers = distinct(brokers)
-	if len(brokers) == 0 {
-		return nil, &BrokersError{Op: "open", Cause: fmt.Errorf("no brokers to join")}
-	}
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return nil, ErrClosed
-	}
-	var held []*link
-	var since []int
-	refused := &BrokersError{Op: "open"}
-	for _, b := range brokers {
-		l, err := c.hold(b)
-		if err != nil {
-			refused.Brokers = append(refused.Brokers, BrokerError{Broker: b, Err: err})
-			continue
-		}
-		held = append(held, l)
-		since = append(since, l.rounds)
-	}
-	c.mu.Unlock()
-
-	var once sync.Once
-	leave = func() {
-		once.Do(func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			for _, l := range held {
-				c.release(l)
-			}
-		})
-	}
-	err = c.await(ctx, func() (bool, error) {
-		failed := 0
-		for i, l := range held {
-			if l.isOpen() {
-				return true, nil
-			}
-			if l.rounds > since[i] {
-				failed++
-			}
-		}
-		e := failure(held)
-		e.Brokers = append(e.Brokers, refused.Brokers...)
-		return failed == len(held), e
-	})
-	if err != nil {
-		leave()
-		return nil, err
-	}
-	return leave, nil
-}
-
-// await waits until check, which is called with the mutex held, is done. Its
-// error counts then, or is given the context's as its cause.
-func (c *Channel) await(ctx context.Context, check func() (done bool, err error)) error {
-	for {
-		c.mu.Lock()
-		if c.closed {
-			c.mu.Unlock()
-			return ErrClosed
-		}
-		done, err := check()
-		changed := c.changed
-		c.mu.Unlock()
-		if done {
-			return err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			if e, ok := err.(*BrokersError); ok {
-				e.Cause = ctx.Err()
-			}
-			return err
-		}
-	}
-}
-
 // Publish hands payload to those of brokers that are open, all at once, and
 // returns nil as soon as one connection has taken it; the others go on. That
 // is no sign that it arrived. Else the error is ErrClosed, ErrTooLarge, the
@@ -328,15 +226,6 @@ func (c *Channel) Close() error {
 }
 
 func (l *link) isOpen() bool { return l.session != nil && l.session.open() }
-
-// failure collects what each link met. The mutex is held.
-func failure(links []*link) *BrokersError {
-	e := &BrokersError{Op: "open"}
-	for _, l := range links {
-		e.Brokers = append(e.Brokers, l.met)
-	}
-	return e
-}
 
 // canonical makes equal what names the same broker.
 func canonical(b address.Broker) address.Broker {

@@ -446,15 +446,31 @@ func TestPublishRefusals(t *testing.T) {
 	}
 }
 
+// The caller may use its buffer again as soon as Publish returns, although one
+// of the brokers may not have been written to yet.
 func TestPayloadIsCopied(t *testing.T) {
-	b := startBroker(t, broker.Config{})
+	b1, b2 := startBroker(t, broker.Config{}), startBroker(t, broker.Config{})
 	key := newKey(t)
-	c := newChannel(t, mqtt.Config{Key: key, Brokers: at(b.URL())})
-	untilOpen(t, c, 1)
-	p := []byte("original")
-	if err := c.Publish(deadline(t), key, at(b.URL()), p); err != nil {
-		t.Fatal(err)
+	brokers := at(b1.URL(), b2.URL())
+	c := newChannel(t, mqtt.Config{Key: key, Brokers: brokers, Queue: 2000})
+	untilOpen(t, c, 2)
+	p := make([]byte, 8)
+	const n = 50 // so many may be under way on one connection
+	for range n {
+		copy(p, "original")
+		if err := c.Publish(deadline(t), key, brokers, p); err != nil {
+			t.Fatal(err)
+		}
+		copy(p, "mutilate")
 	}
-	copy(p, "mutilate")
-	receive(t, c, "original")
+	for range 2 * n {
+		select {
+		case d := <-c.Deliveries():
+			if string(d.Payload) != "original" {
+				t.Fatalf("got %q", d.Payload)
+			}
+		case <-time.After(patience):
+			t.Fatal("copies are missing")
+		}
+	}
 }

@@ -61,7 +61,7 @@ func parseEndpoint(s string) (endpoint, error) {
 	if n, err := strconv.ParseUint(e.port, 10, 16); err != nil || n == 0 {
 		return endpoint{}, fmt.Errorf("broker URL with port %q", e.port)
 	}
-	if e.host == "" || strings.ContainsAny(e.host, " /") {
+	if h := e.host; h == "" || strings.ContainsAny(h, " /[]") {
 		return endpoint{}, fmt.Errorf("broker URL with host %q", e.host)
 	}
 	switch {

@@ -226,3 +226,19 @@ func TestCloseInTheMiddle(t *testing.T) {
 		round(i%2 == 0)
 	}
 }
+
+// A client that is still connecting has nothing to say goodbye with, and must
+// not be given time for it.
+func TestCloseWhileConnecting(t *testing.T) {
+	accepted := make(chan struct{}, 100)
+	silent := listen(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)); accepted <- struct{}{}; hold(c) })
+	for range 200 {
+		c := newChannel(t, mqtt.Config{Brokers: at("tcp://" + silent)})
+		<-accepted
+		begin := time.Now()
+		c.Close()
+		if d := time.Since(begin); d > 500*time.Millisecond {
+			t.Fatalf("Close took %v", d)
+		}
+	}
+}

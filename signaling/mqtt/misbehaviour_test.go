@@ -380,6 +380,24 @@ func TestHowConnectionsEnd(t *testing.T) {
 	}
 }
 
+// A server that talks without end and never says CONNACK.
+func TestEndlessGreeting(t *testing.T) {
+	header := append([]byte("X: "), bytes.Repeat([]byte("x"), 4000)...)
+	header = append(header, "\r\n"...)
+	addr := listen(t, func(c net.Conn) {
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\n")
+		for {
+			if _, err := c.Write(header); err != nil {
+				return
+			}
+		}
+	})
+	c := newChannel(t, mqtt.Config{ConnectTimeout: time.Hour})
+	if _, err := c.Join(deadline(t), at("ws://"+addr)); err == nil || !strings.Contains(err.Error(), "more than 512 kB") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestRTTWithoutASocket(t *testing.T) {
 	b := startBroker(t, broker.Config{})
 	c := newChannel(t, mqtt.Config{Brokers: at(b.URL()),

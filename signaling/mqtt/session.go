@@ -18,8 +18,10 @@ const (
 	// handOver is how long a publish may wait until paho takes it, which it
 	// does as soon as it is not busy writing.
 	handOver = 2 * time.Second
-	// goodbye is how long a connection gets to send its DISCONNECT.
+	// goodbye is how long a connection gets to send its DISCONNECT, letGo how
+	// long paho gets to end its goroutines once the connection has ended.
 	goodbye = 200 * time.Millisecond
+	letGo   = time.Second
 	// maxPublishing is how many publishes may be under way on one connection.
 	maxPublishing = 64
 )
@@ -116,6 +118,16 @@ func (c *Channel) openSession(ctx context.Context, e endpoint, deliver func(payl
 	// From here on, the end of ctx is the end of the connection, which all
 	// that follows waits for.
 	stop := context.AfterFunc(ctx, func() { w.abort(context.Cause(ctx)) })
+	connected := s.client.Connect()
+	<-connected.Done()
+	if err := connected.Error(); err != nil {
+		// Nothing of the client runs. Its Disconnect would wait for somebody
+		// to take a DISCONNECT.
+		stop()
+		err = w.explain(err)
+		w.abort(err)
+		return nil, err
+	}
 	err = s.subscribe(c.topic, deliver)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
@@ -148,14 +160,8 @@ func (c *Channel) options(s *session, conn net.Conn) *paho.ClientOptions {
 	return o
 }
 
-// subscribe goes through CONNECT and SUBSCRIBE. It ends at the latest when the
-// wire does.
+// subscribe waits for the SUBACK, at the longest until the wire ends.
 func (s *session) subscribe(topic string, deliver func([]byte)) error {
-	connected := s.client.Connect()
-	<-connected.Done()
-	if err := connected.Error(); err != nil {
-		return err
-	}
 	begin := time.Now()
 	token := s.client.Subscribe(topic, 0, func(_ paho.Client, m paho.Message) {
 		if !m.Retained() {
@@ -217,7 +223,7 @@ func (s *session) end(polite bool) {
 	} else {
 		s.wire.abort(errEnded)
 	}
-	s.client.Disconnect(uint((5 * time.Second).Milliseconds())) // waits less: the wire has ended by then
+	s.client.Disconnect(uint((goodbye + letGo).Milliseconds())) // returns as soon as it is done
 	_ = s.wire.Close()
 	s.loseOnce.Do(func() { close(s.lost) })
 }

@@ -12,6 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	Main()
+	play()
 	os.Exit(m.Run())
 }
 
