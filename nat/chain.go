@@ -18,6 +18,7 @@ type chain struct {
 
 const (
 	mostMissed = 16 // allocations by others that one step may jump over
+	mostLinks  = 32 // ports that are looked at, which bounds the time
 	// leastRange is the smallest range of ports that a random allocator is
 	// thought to draw from, when we ask how likely a chain is by chance.
 	leastRange = 512
@@ -36,6 +37,7 @@ func findChain(ports []uint16, places []int) (chain, bool) {
 	if len(ports) < 3 {
 		return chain{}, false
 	}
+	ports, places = ports[:min(len(ports), mostLinks)], places[:min(len(places), mostLinks)]
 	var best chain
 	for _, step := range candidateSteps(ports, places) {
 		c, ok := followChain(ports, places, step)

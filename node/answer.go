@@ -121,7 +121,11 @@ func (n *Node) answerPunch(ctx context.Context, in signaling.In) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, punchTimeout)
 	defer cancel()
-	end, err := n.preparePunch(ctx, ours, meeting.Callee.Probe || p.Round > 0, permit.Dest)
+	mappings := spread
+	if permit.Left() >= 0 {
+		mappings = frugalSpread
+	}
+	end, err := n.preparePunch(ctx, ours, meeting.Callee.Probe || p.Round > 0, mappings, permit.Dest)
 	if err != nil {
 		n.log.Info("punch not prepared", "peer", in.From.Short(), "error", err)
 		_ = n.exchange.Refuse(ctx, in, signaling.RefusedBusy, "no mapping could be looked up")

@@ -14,8 +14,10 @@ import (
 	"github.com/sallyport-net/sallyport/punch"
 )
 
-// spread is how many mappings are made where the next port is a prediction.
-const spread = 8
+// spread is how many mappings are made where the next port is a prediction,
+// and frugalSpread is the same where packets are counted: of ten, what the
+// peer's connection needs must be left.
+const spread, frugalSpread = 8, 4
 
 // endpoint is our end of one punch: where its SYNs leave from, and how that is
 // seen from outside.
@@ -32,7 +34,7 @@ type endpoint struct {
 // looked up, or known where the NAT keeps the port numbers. The connection that
 // revealed a mapping is kept until release, since some NATs end the mapping
 // with it.
-func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp bool, toward []netip.AddrPort) (*endpoint, error) {
+func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp bool, spread int, toward []netip.AddrPort) (*endpoint, error) {
 	local := n.around.local(i.Index)
 	r := n.around.report(local)
 	if !lookUp {
@@ -50,7 +52,7 @@ func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp boo
 	if err != nil {
 		return nil, fmt.Errorf("looking up a fresh mapping: %w", err)
 	}
-	e := predicted(r, held.Mapping(), held.Later)
+	e := predicted(r, held.Mapping(), held.Later, spread)
 	e.release = func() { _ = held.Close() }
 	return e, nil
 }
@@ -119,7 +121,7 @@ func nearest(samples []nat.Mapping, most int) []netip.AddrPort {
 // one from each of the local ports that follow, and the peer aims at the one
 // that is predicted for the last but one of them: whatever others take from the
 // NAT's counter meanwhile, up to that number, one of ours is what it aims at.
-func predicted(r nat.Report, m nat.Mapping, later int) *endpoint {
+func predicted(r nat.Report, m nat.Mapping, later, spread int) *endpoint {
 	e := &endpoint{local: []netip.AddrPort{m.Local}, external: []netip.AddrPort{m.External}, fresh: true, depth: r.Depth}
 	if r.Type != nat.Symmetric {
 		return e

@@ -126,7 +126,7 @@ func (n *Node) waitReady(ctx context.Context) error {
 	defer cancel()
 	ready := make(chan struct{}, 2)
 	n.all.Go(func() {
-		n.health.note(&n.health.broker, n.channel.Wait(ctx))
+		n.health.note(&n.health.broker, n.reachBroker(ctx))
 		ready <- struct{}{}
 	})
 	n.all.Go(func() {
@@ -143,6 +143,16 @@ func (n *Node) waitReady(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// reachBroker waits until a broker of our own is open, or each has failed once:
+// where there is no network, that is soon known.
+func (n *Node) reachBroker(ctx context.Context) error {
+	leave, err := n.channel.Join(ctx, n.cfg.Brokers)
+	if err == nil {
+		leave() // they are our own, and stay
+	}
+	return err
 }
 
 // admission is the configured one, once somebody accepts.

@@ -96,7 +96,7 @@ func roundTime(m punch.Meeting, oneWay time.Duration) time.Duration {
 }
 
 func (c *call) punchRound(ctx context.Context, round int, p pair, m punch.Meeting, brokers []address.Broker) error {
-	end, err := c.node.preparePunch(ctx, p.ours, m.Caller.Probe || round > 0, []netip.AddrPort{p.theirs.ExternalEndpoint()})
+	end, err := c.node.preparePunch(ctx, p.ours, m.Caller.Probe || round > 0, spread, []netip.AddrPort{p.theirs.ExternalEndpoint()})
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func roleOf(a punch.Action) signaling.Role {
 // sideOf reads from an address what the planner wants to know of the peer. The
 // mapping in an address stands wherever it does not depend on who looks.
 func sideOf(i address.Interface) punch.Side {
-	return punch.Side{NAT: i.NAT, Delta: i.Delta, Standing: i.NAT != nat.Symmetric && i.NAT != nat.Blocked}
+	return punch.Side{NAT: i.NAT, Delta: i.Delta, Standing: i.NAT != nat.Symmetric && i.NAT != nat.Blocked, Clocked: i.BrokerRTT > 0}
 }
 
 // side is the same for an interface of our own, of which we know more.

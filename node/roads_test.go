@@ -43,7 +43,7 @@ func TestRoads(t *testing.T) {
 			caller := w.node(w.behind("caller", road.caller))
 			callee := w.node(w.behind("callee", road.callee))
 			r := caller.mustConnect(callee.Address, 1<<20)
-			t.Logf("via %s, usable after %v, first echo after %v", r.Via, r.Usable.Round(time.Millisecond), r.Echo.Round(time.Millisecond))
+			t.Logf("via %s, usable after %v, first echo after %v\n%s", r.Via, r.Usable.Round(time.Millisecond), r.Echo.Round(time.Millisecond), strings.Join(r.Log, "\n"))
 			if r.Via != road.via {
 				t.Errorf("via %s, want %s\n%s", r.Via, road.via, strings.Join(r.Log, "\n"))
 			}

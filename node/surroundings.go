@@ -92,6 +92,9 @@ func describePlace(p place, index int, r nat.Report, port uint16, hideLAN bool) 
 // each has a first report or has failed, with the error of the first place
 // where all failed; refinements go on until ctx ends, counted by wg.
 func (n *Node) probeAll(ctx context.Context) error {
+	if len(n.around.places) == 0 {
+		return errors.New("there is no network interface with an address")
+	}
 	type first struct {
 		place place
 		err   error

@@ -48,8 +48,9 @@ type Action struct {
 	Last bool
 }
 
-// Meeting is the agreement that the caller makes before it signals. Both ends
-// come to the same one from the same two Sides.
+// Meeting is how the two ends go about it. Each end chooses for itself, and
+// knows its own side better (its depth, say); the rules are such that the two
+// choices fit. When to start is told by whoever sends the last message.
 type Meeting struct {
 	Method         Method
 	Caller, Callee Action
@@ -127,7 +128,9 @@ func (m *Meeting) prime(caller, callee Side) {
 		m.Callee.Prime = true
 	case a == easePredictable && b != easePredictable && caller.Depth > 0:
 		m.Caller.Prime = true
-	case a == easeStanding && b == easeStanding && caller.Depth > 0:
+	case a == easeStanding && b == easeStanding && caller.Depth > 0 && !(caller.Clocked && callee.Clocked):
+		// Timed is one way faster, and a miss on NATs that answer RST is met
+		// by trying again; but without any idea of the instant it may take many.
 		m.Caller.Prime = true
 	default:
 		m.Method = Timed

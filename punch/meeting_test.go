@@ -21,6 +21,8 @@ var (
 	nothingKnow = Side{}
 )
 
+func clocked(s Side) Side { s.Clocked = true; return s }
+
 func deep(s Side) Side { s.Depth = 1; return s }
 
 func TestChoose(t *testing.T) {
@@ -33,7 +35,8 @@ func TestChoose(t *testing.T) {
 		wantCallee     Action
 	}{
 		{"both stand", port, port, Timed, dial, dial},
-		{"both stand, caller knows its depth", deep(port), port, Primed, Action{Dial: true, Prime: true}, dial},
+		{"both stand, and an instant can be agreed on", clocked(deep(port)), clocked(port), Timed, dial, dial},
+		{"both stand, caller knows its depth", clocked(deep(port)), port, Primed, Action{Dial: true, Prime: true}, dial},
 		{"callee unprobed", port, unprobed, Timed, dial, Action{Dial: true, Probe: true}},
 		{"nothing known", nothingKnow, nothingKnow, Timed, Action{Dial: true, Probe: true}, Action{Dial: true, Probe: true}},
 		{"callee open", port, open, Inward, dial, Action{}},
@@ -97,7 +100,7 @@ func TestChooseIsSane(t *testing.T) {
 		for kind := nat.DeltaUnknown; kind <= nat.Random; kind++ {
 			for _, standing := range []bool{false, true} {
 				for depth := range 3 {
-					all = append(all, Side{typ, nat.Delta{Kind: kind, Value: 1}, standing, depth})
+					all = append(all, Side{NAT: typ, Delta: nat.Delta{Kind: kind, Value: 1}, Standing: standing, Depth: depth})
 				}
 			}
 		}

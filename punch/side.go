@@ -17,6 +17,9 @@ type Side struct {
 	// Standing is set where the mapping in the address is in use now and does
 	// not depend on who looks: the end needs no fresh probe.
 	Standing bool
+	// Clocked is set where this end's round trip to the broker is known, so
+	// that an instant can be agreed on.
+	Clocked bool
 	// Depth is how many NATs stand before this end, 0 when unknown. An end
 	// that knows it can prime: send a SYN that dies behind its own last NAT.
 	Depth int

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
@@ -28,7 +27,6 @@ type call struct {
 	app  *app
 	node *node.Node
 	conn *node.Conn
-	once sync.Once
 }
 
 // dial starts a node and connects to target, by connect: a stream or a ping.
@@ -123,28 +121,29 @@ type waitingEvent struct {
 	What  string  `json:"what"`
 }
 
-// admitted waits for the peer's yes, and tells of the connection once.
+// admitted waits for the peer's yes, and tells of the connection. A no is a
+// failure of the way by which the peer was reached.
 func (c *call) admitted() error {
 	_ = c.conn.SetReadDeadline(time.Now().Add(verdictWait))
 	if err := c.conn.Verdict(); err != nil {
+		f := explain(err)
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
-			return failed(err, "try again", "the peer has proved its key, and then fell silent")
+			f = explain(failed(err, "try again", "the peer has proved its key, and then fell silent"))
+		} else if f.status == statusFailed && f.hint == "" {
+			f = explain(failed(err, "try again", "%s", plainly(err)))
 		}
-		return err
+		f.event = failedEvent{"failed", []failedAttempt{{string(c.conn.Via()), f.what}}, f.hint, f.status}
+		return f
 	}
 	_ = c.conn.SetReadDeadline(time.Time{})
-	c.once.Do(c.tellConnected)
-	return nil
-}
-
-func (c *call) tellConnected() {
 	e := connectedEvent{"connected", string(c.conn.Via()), c.conn.RemoteAddr().String(), c.conn.Peer().String(), milliseconds(c.conn.Took())}
 	if c.app.json {
 		emit(c.app.err, e)
-		return
+		return nil
 	}
 	c.app.say("Connected with %s at %s, %s, in %.0f ms.", c.conn.Peer().Short(), e.Remote, viaWords(c.conn.Via()), e.MS)
+	return nil
 }
 
 func viaWords(s node.Strategy) string {
@@ -206,7 +205,7 @@ func (a *app) explainCall(n *node.Node, err error) error {
 	case broker != nil && stun != nil:
 		f.status, f.what = statusNoNetwork, "no network: neither a signalling broker nor a STUN server could be reached"
 		f.hint = "try another network, or --broker and --stun with servers that this one reaches"
-	case errors.Is(err, signaling.ErrNoBroker):
+	case brokerless(err):
 		f.status, f.what = statusNoNetwork, "no signalling broker could be reached"
 		f.hint = "try another network, or a broker that both sides reach with --broker"
 	case absent(ce):

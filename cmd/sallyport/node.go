@@ -164,7 +164,7 @@ func (n *nodeCommand) serve(ctx context.Context, c net.Conn, to sink) {
 		emit(n.out, acceptedEvent{"accepted", peer, remote})
 	}
 	n.say("%s has connected from %s.", conn.Peer().Short(), remote)
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	stop := context.AfterFunc(ctx, func() { cut(conn) })
 	t := to(ctx, conn)
 	stop()
 	_ = conn.Close()

@@ -110,6 +110,10 @@ func leave(c *node.Conn) {
 	_ = c.Close()
 }
 
+// cut ends a connection without the end of the stream, so that the peer knows
+// that it has not got all.
+func cut(c *node.Conn) { _ = c.NetConn().Close() }
+
 func megabytes(n int64) string {
 	if n < 1e6 {
 		return plural(n, "byte")

@@ -52,6 +52,7 @@ is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
 			return unknownCommand(c, args[0])
 		},
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetUsageTemplate(usageTemplate)

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -44,6 +45,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": startCmd, "await": awaitCmd, "signal": signalCmd, "ended": endedCmd,
 			"feed": feedCmd, "hangup": hangUpCmd, "status": statusCmd, "gone": goneCmd,
+			"certificate": certificateCmd,
 		},
 	})
 }
@@ -78,6 +80,7 @@ func setUp(env *testscript.Env) error {
 	})
 	env.Setenv("BROKER", s.ready.Brokers[0])
 	env.Setenv("STUN", s.ready.STUN[0])
+	env.Setenv("PORT", freePort())
 	env.Setenv("SERVICE", service.Addr().String())
 	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 	env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
@@ -87,6 +90,20 @@ func setUp(env *testscript.Env) error {
 	}
 	config := fmt.Sprintf("broker = [%q]\nstun = [%q, %q]\ninterface = [%q]\n", s.ready.Brokers[0], s.ready.STUN[0], s.ready.STUN[1], loopbackName())
 	return os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600)
+}
+
+// ports counts through a range that the kernel gives to nobody by itself.
+var ports atomic.Uint32
+
+// freePort gives a port that nobody listens on, and no other script gets.
+func freePort() string {
+	for {
+		port := strconv.Itoa(20000 + (os.Getpid()*131+int(ports.Add(1)))%10000)
+		if l, err := net.Listen("tcp", ":"+port); err == nil {
+			l.Close()
+			return port
+		}
+	}
 }
 
 // startService runs a TCP service that answers when the client has ended, so
@@ -130,7 +147,7 @@ func startCmd(ts *testscript.TestScript, neg bool, args []string) {
 	c.Args[0] = args[1]
 	c.Dir = ts.MkAbs(".")
 	c.Env = []string{"PATH=" + os.Getenv("PATH")}
-	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "SALLYPORT_CLOCK_OFFSET", "WORK", "HOME", "TMPDIR", "GOCOVERDIR"} {
+	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "SALLYPORT_CLOCK_OFFSET", "SSL_CERT_FILE", "WORK", "HOME", "TMPDIR", "GOCOVERDIR"} {
 		if v := ts.Getenv(name); v != "" {
 			c.Env = append(c.Env, name+"="+v)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/signaling"
+	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
 
 // Exit statuses. They are a promise to scripts.
@@ -67,7 +68,7 @@ func explain(err error) *failure {
 		return &failure{status: statusFailed, what: "the peer has no room for another connection now", hint: "try again in a moment", cause: err}
 	case errors.Is(err, link.ErrLost):
 		return &failure{status: statusFailed, what: "the connection was made, but lost a race on the peer's side", hint: "try again", cause: err}
-	case errors.Is(err, signaling.ErrNoBroker):
+	case brokerless(err):
 		return &failure{status: statusNoNetwork, what: "no signalling broker could be reached", hint: "try another network, or another broker with --broker", cause: err}
 	}
 	var h interface{ Hint() string }
@@ -76,6 +77,12 @@ func explain(err error) *failure {
 		f.hint = h.Hint()
 	}
 	return f
+}
+
+// brokerless reports whether err is, or comes from, that no broker was reached.
+func brokerless(err error) bool {
+	var brokers *mqtt.BrokersError
+	return errors.Is(err, signaling.ErrNoBroker) || errors.As(err, &brokers) && brokers.Op == "open"
 }
 
 // report tells how it ended, and gives the exit status. cause is why the

@@ -17,15 +17,17 @@ import (
 const (
 	// longest is how long a probe may take.
 	longest = 4 * time.Second
-	// mostServers is how many servers of one list are asked at most.
-	mostServers = 8
+	// mostServers and mostTCPServers are how many servers of one list are asked
+	// at most, so that the budget of packets lasts to the end.
+	mostServers    = 6
+	mostTCPServers = 5
 )
 
 // Config says whom to ask, and from where. The zero value asks a handful of
 // public servers from the IPv4 address that leads to them, or else the IPv6 one.
 type Config struct {
 	// Servers are asked over UDP, TCPServers over TCP, each as "host:port"; at
-	// most eight of each count. Default (nil): DefaultServers and
+	// most six and five of them count. Default (nil): DefaultServers and
 	// DefaultTCPServers. An empty list that is not nil leaves the transport out.
 	Servers, TCPServers []string
 	// Local is the address to send from. Default: by route. An unspecified
@@ -63,7 +65,7 @@ func (c Config) filled() Config {
 		c.TCPServers = DefaultTCPServers()
 	}
 	c.Servers = c.Servers[:min(len(c.Servers), mostServers)]
-	c.TCPServers = c.TCPServers[:min(len(c.TCPServers), mostServers)]
+	c.TCPServers = c.TCPServers[:min(len(c.TCPServers), mostTCPServers)]
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}

@@ -106,14 +106,3 @@ func tcpMapping(c *net.TCPConn, r reply, sent time.Time) nat.Mapping {
 		Sent: sent, At: r.at, RTT: r.rtt, Rewritten: r.rewritten,
 	}
 }
-
-// freePort finds a local TCP port that nobody has, by binding it alone for a
-// moment.
-func freePort(local netip.Addr, port uint16) (uint16, error) {
-	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, port)))
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port), nil
-}

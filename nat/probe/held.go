@@ -19,7 +19,7 @@ type MapConfig struct {
 	// Local is the address and port to connect from. With port 0 a free one is
 	// drawn; without an address it is found by route.
 	Local netip.AddrPort
-	// Servers are asked over TCP, all at once; at most eight count. Default:
+	// Servers are asked over TCP, all at once; at most five count. Default:
 	// DefaultTCPServers. On a NAT that counts ports up, every server asked
 	// takes a port: ask one, or mind Held.Later.
 	Servers []string
@@ -34,7 +34,7 @@ func (c MapConfig) filled() MapConfig {
 	if c.Servers == nil {
 		c.Servers = DefaultTCPServers()
 	}
-	c.Servers = c.Servers[:min(len(c.Servers), mostServers)]
+	c.Servers = c.Servers[:min(len(c.Servers), mostTCPServers)]
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}
@@ -93,7 +93,11 @@ func MapRow(ctx context.Context, cfg MapConfig, n int) ([]*Held, error) {
 	servers, problems := cfg.resolve(ctx)
 	first, err := cfg.local(servers)
 	if err == nil && cfg.Local.Port() == 0 {
-		first, err = freeRow(first.Addr(), n)
+		row := drawRow(nat.TCP, first.Addr(), n)
+		if row == nil {
+			return nil, errNoFreePorts
+		}
+		first = netip.AddrPortFrom(first.Addr(), row[0])
 	}
 	if err == nil && int(first.Port())+n-1 > 65535 {
 		err = fmt.Errorf("%d local ports from %d on run over", n, first.Port())
@@ -156,25 +160,6 @@ func (c MapConfig) local(servers []target) (netip.AddrPort, error) {
 		}
 	}
 	return netip.AddrPortFrom(ip, port), nil
-}
-
-// freeRow finds n consecutive free ports.
-func freeRow(ip netip.Addr, n int) (netip.AddrPort, error) {
-	for range bindTries {
-		first, err := freePort(ip, 0)
-		if err != nil {
-			return netip.AddrPort{}, err
-		}
-		free := int(first)+n-1 <= 65535
-		for i := 1; free && i < n; i++ {
-			_, err := freePort(ip, first+uint16(i))
-			free = err == nil
-		}
-		if free {
-			return netip.AddrPortFrom(ip, first), nil
-		}
-	}
-	return netip.AddrPort{}, errNoFreePorts
 }
 
 // mapPort asks all servers from one port and takes the first answer.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +20,10 @@ import (
 // it holds and print an outcome, on a host of a lab.
 const playProbe = "SALLYPORT_TEST_PROBE"
 
+// playMap, in the environment, makes it map two consecutive ports, one after
+// the other, each by one of the servers named, and print the mappings.
+const playMap = "SALLYPORT_TEST_MAP"
+
 // outcome is what a probe on a host of a lab prints.
 type outcome struct {
 	Reports []nat.Report // by Progress, and the last one
@@ -29,6 +35,13 @@ func TestMain(m *testing.M) {
 	natlab.Main()
 	if c := os.Getenv(playProbe); c != "" {
 		if err := play(c); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if servers := os.Getenv(playMap); servers != "" {
+		if err := playMaps(strings.Split(servers, ",")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -52,4 +65,19 @@ func play(config string) error {
 		out.Error = err.Error()
 	}
 	return json.NewEncoder(os.Stdout).Encode(out)
+}
+
+func playMaps(servers []string) error {
+	ctx := context.Background()
+	first, err := Map(ctx, MapConfig{Local: netip.MustParseAddrPort("0.0.0.0:40000"), Servers: servers[:1]})
+	if err != nil {
+		return err
+	}
+	defer first.Close()
+	second, err := Map(ctx, MapConfig{Local: netip.MustParseAddrPort("0.0.0.0:40001"), Servers: servers[1:2]})
+	if err != nil {
+		return err
+	}
+	defer second.Close()
+	return json.NewEncoder(os.Stdout).Encode([]nat.Mapping{first.Mapping(), second.Mapping()})
 }

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,9 +15,6 @@ const (
 	// as the reference wants.
 	apart = 4
 	inRow = 5
-	// The local ports that are drawn: what Linux gives out by itself, but for
-	// the ends.
-	lowLocal, highLocal = 33000, 60000
 )
 
 // burst asks servers in turn from new local ports, as fast as order permits.
@@ -53,7 +49,11 @@ func (p *prober) moves(ctx context.Context, t nat.Transport, servers []netip.Add
 	if t == nat.TCP {
 		wait *= 2 // a handshake comes first
 	}
-	for _, draw := range []func() []uint16{drawApart, drawRow} {
+	draws := []func() []uint16{
+		func() []uint16 { return drawApart(t, p.local, apart) },
+		func() []uint16 { return drawRow(t, p.local, inRow) },
+	}
+	for _, draw := range draws {
 		p.oneBurst(ctx, t, draw, servers, wait, do)
 		first()
 		if _, d := judge(); !d.NeedsConsecutive() || ctx.Err() != nil {
@@ -67,8 +67,15 @@ func (p *prober) moves(ctx context.Context, t nat.Transport, servers []netip.Add
 func (p *prober) oneBurst(ctx context.Context, t nat.Transport, draw func() []uint16, servers []netip.AddrPort, wait time.Duration, do burst) {
 	for range 2 {
 		ports, before := draw(), len(p.mappings(t))
-		for range 3 { // where a port is taken, others are drawn
-			if err := do(ctx, ports, servers, wait); err == nil || ctx.Err() != nil {
+		for range 3 { // where a port has just been taken, others are drawn
+			if len(ports) == 0 {
+				return
+			}
+			err := do(ctx, ports, servers, wait)
+			if err == errSpent {
+				return
+			}
+			if err == nil || ctx.Err() != nil {
 				break
 			}
 			ports = draw()
@@ -78,27 +85,4 @@ func (p *prober) oneBurst(ctx context.Context, t nat.Transport, draw func() []ui
 		}
 		wait *= 2
 	}
-}
-
-// drawApart draws ports near one another, so that a NAT that keeps distances
-// seldom wraps between them, but not neighbours.
-func drawApart() []uint16 {
-	out := make([]uint16, apart)
-	port := lowLocal + rand.IntN(highLocal-lowLocal-100*apart)
-	for i := range out {
-		port += 5 + rand.IntN(95)
-		out[i] = uint16(port)
-	}
-	rand.Shuffle(apart, func(i, j int) { out[i], out[j] = out[j], out[i] })
-	return out
-}
-
-// drawRow draws consecutive ports.
-func drawRow() []uint16 {
-	out := make([]uint16, inRow)
-	port := lowLocal + rand.IntN(highLocal-lowLocal-inRow)
-	for i := range out {
-		out[i] = uint16(port + i)
-	}
-	return out
 }

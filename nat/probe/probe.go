@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -24,7 +23,7 @@ func Run(ctx context.Context, cfg Config) (nat.Report, error) {
 		cfg:       cfg,
 		collector: collector{log: cfg.Logger, start: start},
 		udpBudget: budget{left: mostPackets},
-		tcpBudget: budget{left: mostPackets},
+		tcpBudget: budget{left: mostPackets - keptBack},
 	}
 	udp, tcp, err := p.prepare(ctx)
 	if err != nil {
@@ -66,15 +65,6 @@ type prober struct {
 	local                netip.Addr
 	lane                 lane
 	udpBudget, tcpBudget budget
-}
-
-// sentTCP settles the account of a connection that has sent n packets; n of 1
-// is an unknown number.
-func (p *prober) sentTCP(n int) {
-	if n > 1 {
-		p.tcpBudget.give(packetsPerConn - n)
-	}
-	p.log.Debug("stun connection closed", "packets", n)
 }
 
 // late fires when a first report is due: three round trips and one silence
@@ -164,5 +154,3 @@ func collectUntil(ctx context.Context, n int, got <-chan time.Duration) int {
 	}
 	return len(rtts)
 }
-
-var errNoFreePorts = errors.New("no free local ports")

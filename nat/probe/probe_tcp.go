@@ -2,10 +2,13 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat"
@@ -70,8 +73,14 @@ type tcpHand struct {
 	warm dialer
 
 	mu    sync.Mutex
-	conns []*net.TCPConn
+	conns []paidConn
 	heard []tcpAnswer // from the warm port, the quickest first
+}
+
+// paidConn is a connection and what was taken out of the budget for it.
+type paidConn struct {
+	*net.TCPConn
+	paid int
 }
 
 type tcpAnswer struct {
@@ -92,7 +101,7 @@ func (h *tcpHand) askAll(ctx context.Context, servers []target, configured bool)
 		}
 		h.inOrder(&wg, func(begun func()) {
 			start := time.Now()
-			r, err := h.ask(ctx, h.warm, t.at, begun)
+			r, err := h.ask(ctx, h.warm, t.at, packetsPerConn, begun)
 			if err != nil {
 				if configured {
 					h.p.failed(nat.TCP, t, err)
@@ -127,18 +136,26 @@ func (h *tcpHand) inOrder(wg *sync.WaitGroup, f func(begun func())) {
 	<-t.C
 }
 
-// ask opens a connection, asks over it, and keeps it.
-func (h *tcpHand) ask(ctx context.Context, d dialer, to netip.AddrPort, begun func()) (reply, error) {
-	if !h.p.tcpBudget.take(packetsPerConn) {
+// ask opens a connection, asks over it, and keeps it. pays is what it will take.
+func (h *tcpHand) ask(ctx context.Context, d dialer, to netip.AddrPort, pays int, begun func()) (reply, error) {
+	if !h.p.tcpBudget.take(pays) {
 		return reply{}, errSpent
 	}
+	start := time.Now()
 	c, sent, err := d.dial(ctx, to, begun)
 	if err != nil {
-		h.p.tcpBudget.give(packetsPerConn - 2) // a SYN, and perhaps again
+		spent := 1 // a SYN, and again after a second
+		if time.Since(start) > time.Second {
+			spent = 3
+		}
+		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) {
+			spent = 0
+		}
+		h.p.tcpBudget.give(pays - spent)
 		return reply{}, cause(ctx, err)
 	}
 	h.mu.Lock()
-	h.conns = append(h.conns, c)
+	h.conns = append(h.conns, paidConn{c, pays})
 	h.mu.Unlock()
 	r, err := question(ctx, c)
 	if err == nil {
@@ -196,19 +213,23 @@ func (h *tcpHand) others(servers []target) []target {
 
 // burst asks servers in turn from each of the local ports, in order.
 func (h *tcpHand) burst(ctx context.Context, locals []uint16, servers []netip.AddrPort, wait time.Duration) error {
-	for _, port := range locals {
-		if _, err := freePort(h.p.local, port); err != nil {
-			return errNoFreePorts
-		}
+	h.settle()
+	if !h.p.tcpBudget.has(len(locals) * packetsPerQuick) {
+		return errSpent // half a burst shows nothing
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait+time.Duration(len(locals))*gap)
 	defer cancel()
 	var wg sync.WaitGroup
+	var taken atomic.Bool
 	h.p.lane.Lock()
 	for i, port := range locals {
 		d := dialer{netip.AddrPortFrom(h.p.local, port), false, h.p.cfg.Control}
 		h.inOrder(&wg, func(begun func()) {
-			if _, err := h.ask(ctx, d, servers[i%len(servers)], begun); err != nil {
+			_, err := h.ask(ctx, d, servers[i%len(servers)], packetsPerQuick, begun)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				taken.Store(true)
+			}
+			if err != nil {
 				h.p.cfg.Logger.Debug("stun burst", "local", d.local, "error", err)
 			}
 		})
@@ -216,7 +237,31 @@ func (h *tcpHand) burst(ctx context.Context, locals []uint16, servers []netip.Ad
 	h.p.lane.Unlock()
 	wg.Wait()
 	h.close(h.warm.local.Port())
+	if taken.Load() {
+		return errNoFreePorts
+	}
 	return nil
+}
+
+// settle makes the budget agree with what the kernel has sent on the open
+// connections, retransmissions included.
+func (h *tcpHand) settle() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.conns {
+		h.conns[i].settle(&h.p.tcpBudget, false)
+	}
+}
+
+func (c *paidConn) settle(b *budget, last bool) {
+	sent := packetsOut(c.TCPConn)
+	if sent == 0 {
+		return // unknown
+	}
+	if sent++; last || sent > c.paid { // and the RST
+		b.give(c.paid - sent)
+		c.paid = sent
+	}
 }
 
 // close resets all connections but those from the port but. Those that are
@@ -224,13 +269,12 @@ func (h *tcpHand) burst(ctx context.Context, locals []uint16, servers []netip.Ad
 func (h *tcpHand) close(but uint16) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.conns = slices.DeleteFunc(h.conns, func(c *net.TCPConn) bool {
+	h.conns = slices.DeleteFunc(h.conns, func(c paidConn) bool {
 		if uint16(c.LocalAddr().(*net.TCPAddr).Port) == but {
 			return false
 		}
-		n := packetsOut(c) + 1 // the RST
+		c.settle(&h.p.tcpBudget, true)
 		_ = c.Close()
-		h.p.sentTCP(n)
 		return true
 	})
 }

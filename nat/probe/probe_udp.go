@@ -144,6 +144,9 @@ func (p *prober) testServer(ctx context.Context, base *asker, server, other neti
 // burstUDP asks servers in turn from each of the local ports, in order. It
 // returns when all have answered or been silent.
 func (p *prober) burstUDP(ctx context.Context, locals []uint16, servers []netip.AddrPort, wait time.Duration) error {
+	if !p.udpBudget.has(len(locals)) {
+		return errSpent
+	}
 	var askers []*asker
 	defer func() {
 		for _, a := range askers {

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -17,11 +18,17 @@ func listenSilently(t *testing.T) string {
 // each slice in a packet or a write of its own.
 func rogue(t *testing.T, say func(request []byte, from netip.AddrPort) [][]byte) string {
 	t.Helper()
-	udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
-	if err != nil {
-		t.Fatal(err)
+	var udp *net.UDPConn
+	var tcp net.Listener
+	err := errors.New("not tried")
+	for tries := 0; err != nil && tries < 100; tries++ { // until a port is free over both
+		if udp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0"))); err != nil {
+			continue
+		}
+		if tcp, err = net.Listen("tcp", udp.LocalAddr().String()); err != nil {
+			_ = udp.Close()
+		}
 	}
-	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,12 @@ const (
 	mostPackets = 60
 	// packetsPerConn is what a TCP connection takes that is opened, asked and
 	// reset: SYN, request with the handshake's ACK (see saveACK), ACK of the
-	// answer, RST.
-	packetsPerConn = 4
+	// answer, RST. One that is reset within the 40 ms of a delayed ACK takes
+	// packetsPerQuick. On a slow path the kernel retransmits; some packets are
+	// kept back for that.
+	packetsPerConn  = 4
+	packetsPerQuick = 3
+	keptBack        = 5
 )
 
 // budget counts packets down. The zero value is used up.
@@ -31,7 +35,15 @@ func (b *budget) take(n int) bool {
 	return true
 }
 
-// give puts n packets back that were not sent after all.
+// has reports whether n packets are left.
+func (b *budget) has(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.left >= n
+}
+
+// give puts n packets back that were not sent after all; a negative n are
+// packets that were sent beyond what was taken.
 func (b *budget) give(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

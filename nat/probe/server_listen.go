@@ -9,7 +9,7 @@ import (
 
 // bindTries is how often ports are drawn anew when they may be any and one of
 // the up to eight sockets that want the same number finds it taken.
-const bindTries = 32
+const bindTries = 256
 
 // listen opens the sockets of every spot, all or none.
 func (s *Server) listen() error {

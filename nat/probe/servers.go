@@ -32,20 +32,17 @@ var (
 	}
 )
 
-// handful is how many servers are asked over one transport.
-const handful = 6
-
 // DefaultServers draws six public servers to ask over UDP: three that honour
 // CHANGE-REQUEST and three of large operators, each of another operator.
 func DefaultServers() []string {
-	return slices.Concat(draw(defaultChanging, 3), draw(defaultSteady, handful-3))
+	return slices.Concat(draw(defaultChanging, 3), draw(defaultSteady, mostServers-3))
 }
 
-// DefaultTCPServers draws six public servers to ask over TCP. The one with two
+// DefaultTCPServers draws five public servers to ask over TCP. The one with two
 // ports, which tells address-dependent from port-dependent mappings, and one
 // on port 443, which most firewalls let out, are always among them.
 func DefaultTCPServers() []string {
-	return append([]string{"stun.nextcloud.com:443", "stun.nextcloud.com:3478"}, draw(defaultTCP[1:], handful-2)...)
+	return append([]string{"stun.nextcloud.com:443", "stun.nextcloud.com:3478"}, draw(defaultTCP[1:], mostTCPServers-2)...)
 }
 
 // draw gives n of list at random, so that no one server gets all the load.

@@ -22,6 +22,9 @@ var (
 	ErrLost = errors.New("the nomination was lost")
 	// ErrBusy: the callee has no room for another connection now.
 	ErrBusy = errors.New("the peer has no room for another connection")
+	// ErrCut: the connection ended without the end of the stream, as when the
+	// other process was killed: what has arrived is not all.
+	ErrCut = fmt.Errorf("the connection was cut: %w", io.ErrUnexpectedEOF)
 	// ErrOtherNode: the other end proved another key than the one called.
 	ErrOtherNode = errors.New("another node answered")
 )
@@ -47,6 +50,20 @@ func (v verdict) err() error {
 		return ErrBusy
 	}
 	return fmt.Errorf("verdict %d is not understood", byte(v))
+}
+
+// whole is a connection whose end is an error. crypto/tls takes the end of a
+// TCP connection between two records for the end of the stream, though
+// RFC 8446 §6.1 calls that a truncation; behind this it sees an end in
+// close_notify alone.
+type whole struct{ net.Conn }
+
+func (w whole) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err == io.EOF {
+		err = ErrCut
+	}
+	return n, err
 }
 
 // Conn is a nominated link: a net.Conn with half-close, between two proven
@@ -105,7 +122,8 @@ func (c *Conn) CloseWrite() error { return c.tls.CloseWrite() }
 
 // NetConn is the connection beneath. CloseWrite ends the TLS stream only, so
 // that once Read has given io.EOF, the first Read beneath ends when the peer
-// has closed altogether. Anything else done to it breaks the stream.
+// has closed altogether. Closing it cuts the connection, which the peer's Read
+// tells from an end by ErrCut. Anything else done to it breaks the stream.
 func (c *Conn) NetConn() net.Conn { return c.tls.NetConn() }
 
 // Close ends the connection.

@@ -58,7 +58,7 @@ func Client(ctx context.Context, c net.Conn, id *Identity, peer address.Key, wan
 		_ = c.Close()
 		return nil, err
 	}
-	return handshake(ctx, tls.Client(&expecting{Conn: c, want: want}, conf), c, id)
+	return handshake(ctx, tls.Client(whole{&expecting{Conn: c, want: want}}, conf), c, id)
 }
 
 // Server runs the callee's end over c and returns when the caller's key is
@@ -70,7 +70,7 @@ func Server(ctx context.Context, c net.Conn, id *Identity) (*Link, error) {
 		_ = c.Close()
 		return nil, err
 	}
-	return handshake(ctx, tls.Server(c, conf), c, id)
+	return handshake(ctx, tls.Server(whole{c}, conf), c, id)
 }
 
 // config is what both ends share. check runs before the peer has proved its
@@ -132,7 +132,7 @@ func (l *Link) Nominate(attempt [16]byte, purpose Purpose) (*Conn, error) {
 }
 
 // Nomination waits until the caller nominates this link, until the deadline.
-// A link that is closed without a nomination gives io.EOF.
+// A link that is closed without a nomination gives ErrCut.
 func (l *Link) Nomination(deadline time.Time) (attempt [16]byte, purpose Purpose, err error) {
 	if err := l.tls.SetReadDeadline(deadline); err != nil {
 		return attempt, 0, err
