@@ -95,7 +95,7 @@ func (c cell) play(t *testing.T, runs int, under conditions) *outcome {
 		rate = under.rate
 	}
 	o := &outcome{cell: c}
-	for o.runs < runs || o.rate() < rate && o.runs < more*runs {
+	for o.wants(runs, rate) {
 		r := p.caller.do(order{Connect: p.callee.Address})
 		before := o.good
 		if o.add(r); o.good == before {
@@ -117,6 +117,17 @@ func (c cell) play(t *testing.T, runs int, under conditions) *outcome {
 		}
 	}
 	return o
+}
+
+// wants reports whether another connect is needed to judge the cell by.
+func (o *outcome) wants(runs int, rate float64) bool {
+	switch {
+	case o.cell.class() == impossible:
+		return o.runs < runs && o.good == o.runs // once is too often
+	case o.runs < runs:
+		return true
+	}
+	return o.rate() < rate && o.runs < more*runs && !refutes(o.runs, o.good, rate)
 }
 
 // outcomes gathers what parallel subtests found.
