@@ -49,10 +49,11 @@ type Node struct {
 	answers  *answered // nominations that we have taken, and dials that we owe
 	tuples   *tuples   // four-tuples of the warm port that are in use
 
-	accepting atomic.Bool
-	unproven  chan struct{} // a place for each accepted connection under proof
-	health    *health
-	backlog   chan *Conn
+	ownBrokers bool // Config named some
+	accepting  atomic.Bool
+	unproven   chan struct{} // a place for each accepted connection under proof
+	health     *health
+	backlog    chan *Conn
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -68,6 +69,7 @@ var _ net.Listener = (*Node)(nil)
 // the same, is usable on its LAN, and says in Health what is missing. ctx
 // bounds the start only; Close ends the node.
 func New(ctx context.Context, cfg Config) (*Node, error) {
+	ownBrokers := len(cfg.Brokers) > 0
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -81,7 +83,8 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
+		ownBrokers: ownBrokers,
+		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
 		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
