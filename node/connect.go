@@ -76,6 +76,7 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 	var runners sync.WaitGroup
 	defer runners.Wait()
 	defer cancel()
+	c.ctx = ctx
 	// A link that is offered when the choice is made already is closed.
 	defer func() {
 		select {
