@@ -16,6 +16,8 @@ type Box struct {
 	carrier *subnet // for boxes behind this one
 	routes  map[netip.Addr]*link
 	links   []*link // to hosts, in order
+
+	commands commands // on the router itself
 }
 
 // NAT adds a box.

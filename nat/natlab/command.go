@@ -4,19 +4,21 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os/exec"
 	"sync"
 	"time"
 )
 
-// Cmd is an exec.Cmd whose process is born in a host's namespace. Set it up
-// as an exec.Cmd, and start it by its own methods.
+// Cmd is an exec.Cmd whose process is born in the namespace of a host or of a
+// kernel NAT. Set it up as an exec.Cmd, and start it by its own methods.
 type Cmd struct {
 	*exec.Cmd
-	host *Host
-	once sync.Once
-	err  error
+	ns       *namespace
+	commands *commands
+	once     sync.Once
+	err      error
 }
 
 // Command prepares a program to run on the host. It is killed when ctx ends,
@@ -24,16 +26,35 @@ type Cmd struct {
 // way. What it starts in turn is killed by Close too, but outlives a process
 // that dies without it, cut off from any network.
 func (h *Host) Command(ctx context.Context, name string, args ...string) *Cmd {
-	c := exec.CommandContext(ctx, name, args...)
-	c.WaitDelay = time.Second // a grandchild may keep an output pipe open
-	return &Cmd{Cmd: c, host: h}
+	return newCmd(ctx, h.ns, &h.commands, name, args)
 }
 
-// Start is exec.Cmd.Start, on the host. After the lab's Close the error is
+// Command prepares a program to run on the box itself, as Host.Command does on
+// a host: a daemon of the router's. Its interfaces are wan and lan. Only a NAT
+// with Kernel set has a namespace to run in; on others Start fails.
+func (b *Box) Command(ctx context.Context, name string, args ...string) *Cmd {
+	if b.kernel == nil {
+		c := newCmd(ctx, nil, &b.commands, name, args)
+		c.Err = fmt.Errorf("nat %q: commands run on kernel NATs only", b.cfg.Name)
+		return c
+	}
+	return newCmd(ctx, b.kernel.ns, &b.commands, name, args)
+}
+
+func newCmd(ctx context.Context, ns *namespace, s *commands, name string, args []string) *Cmd {
+	c := exec.CommandContext(ctx, name, args...)
+	c.WaitDelay = time.Second // a grandchild may keep an output pipe open
+	return &Cmd{Cmd: c, ns: ns, commands: s}
+}
+
+// Start is exec.Cmd.Start, on the host or box. After the lab's Close the error is
 // net.ErrClosed.
 func (c *Cmd) Start() error {
-	return c.host.commands.add(c, func() error {
-		return c.host.ns.run(func() error { return startTied(c.Cmd) })
+	if c.ns == nil {
+		return c.Err
+	}
+	return c.commands.add(c, func() error {
+		return c.ns.run(func() error { return startTied(c.Cmd) })
 	})
 }
 
@@ -44,7 +65,7 @@ func (c *Cmd) Wait() error {
 	}
 	c.once.Do(func() {
 		c.err = c.Cmd.Wait()
-		c.host.commands.remove(c)
+		c.commands.remove(c)
 	})
 	return c.err
 }
@@ -87,7 +108,7 @@ func (c *Cmd) CombinedOutput() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// commands are a host's running processes.
+// commands are a host's or a box's running processes.
 type commands struct {
 	mu      sync.Mutex
 	running map[*Cmd]struct{}

@@ -98,7 +98,13 @@ func masquerade(c NAT) error {
 	return nil
 }
 
-// unsolicited matches packets from wan that open a conversation, pings apart.
+// forwarded is the bit of a connection's status that tells that the router has
+// changed its destination (IPS_DST_NAT in linux/nf_conntrack_common.h): a port
+// is forwarded, and what comes there is wanted.
+const forwarded = 1 << 5
+
+// unsolicited matches packets from wan that open a conversation, apart from
+// pings and from those to a forwarded port.
 func unsolicited() []expr.Any {
 	state := func(bits uint32) []byte {
 		return []byte{byte(bits), byte(bits >> 8), byte(bits >> 16), byte(bits >> 24)}
@@ -109,6 +115,9 @@ func unsolicited() []expr.Any {
 		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: state(expr.CtStateBitNEW | expr.CtStateBitINVALID), Xor: state(0)},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: state(0)},
+		&expr.Ct{Key: expr.CtKeySTATUS, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: state(forwarded), Xor: state(0)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: state(0)},
 	)
 }
 

@@ -70,6 +70,11 @@ func (l *Lab) Close() error {
 	for _, h := range l.hosts {
 		h.commands.end(h.ns)
 	}
+	for _, b := range l.boxes {
+		if b.kernel != nil {
+			b.commands.end(b.kernel.ns)
+		}
+	}
 	l.mu.Lock()
 	l.alarm.close()
 	l.queue = queue{}

@@ -46,7 +46,10 @@ func (*tun) configure([]netip.Addr, netip.Prefix) error { return errNeedsLinux }
 func (*tun) route(netip.Prefix, netip.Addr) error       { return errNeedsLinux }
 func (*tun) close()                                     {}
 
-type router struct{ wan, lan *tun }
+type router struct {
+	ns       *namespace
+	wan, lan *tun
+}
 
 func newRouter(*Box) (*router, error) { return nil, errNeedsLinux }
 func (*router) flush() error          { return errNeedsLinux }
