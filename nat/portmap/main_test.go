@@ -1,0 +1,77 @@
+package portmap
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/sallyport-net/sallyport/nat/natlab"
+)
+
+// playMapping, in the environment, makes this binary listen on the port of the
+// role that it holds, map it, and print the external endpoint whenever it
+// changes; until SIGTERM or the end of its input.
+const playMapping = "SALLYPORT_TEST_PORTMAP"
+
+type role struct {
+	Local           netip.Addr
+	Port            uint16
+	Protocols       []Protocol
+	Lifetime, Check time.Duration
+}
+
+func TestMain(m *testing.M) {
+	natlab.Main()
+	if text := os.Getenv(playMapping); text != "" {
+		if err := play(text); err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func play(text string) error {
+	var r role
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	l, err := net.Listen("tcp", netip.AddrPortFrom(r.Local, r.Port).String())
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("welcome"))
+			_ = c.Close()
+		}
+	}()
+	m, err := Open(ctx, Config{Local: r.Local, Port: r.Port, Protocols: r.Protocols, Lifetime: r.Lifetime, Check: r.Check,
+		OnChange: func(e netip.AddrPort) { fmt.Println("now", e) }})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	fmt.Println("mapped", m.External())
+	go func() { _, _ = io.Copy(io.Discard, os.Stdin); stop() }()
+	<-ctx.Done()
+	return nil
+}
