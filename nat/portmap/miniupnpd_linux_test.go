@@ -135,7 +135,7 @@ func (h *home) start() {
 	}
 }
 
-// stop ends the daemon, as a restart does; kill leaves it no time to tidy up.
+// stop kills the daemon, so that it has no time to tidy up.
 func (h *home) stop() {
 	_ = h.daemon.Process.Kill()
 	_ = h.daemon.Wait()
@@ -260,7 +260,8 @@ func TestMiniupnpdRenewsAndRestarts(t *testing.T) {
 			h := newHome(t, false)
 			p, at := h.mapped(role{Protocols: []Protocol{protocol}, Lifetime: 4 * time.Second, Check: 300 * time.Millisecond})
 			for begun := time.Now(); time.Since(begun) < 7*time.Second; {
-				if !h.welcomed(at) {
+				// miniupnpd replaces the rule to renew it: a SYN in between is lost.
+				if !h.welcomed(at) && !h.welcomed(at) {
 					t.Fatalf("not let in %v after the mapping was made", time.Since(begun))
 				}
 			}

@@ -39,9 +39,9 @@ type Config struct {
 	// Check is how often the router is asked whether it still has the mapping,
 	// which it loses by a restart. 0 means a minute.
 	Check time.Duration
-	// OnChange is told every external endpoint after the first; the zero value
-	// when the mapping is lost. It runs on the mapping's goroutine, must be
-	// brief and must not call Close.
+	// OnChange is told every external endpoint, the first before Open returns,
+	// and the zero value when the mapping is lost. It must be brief and must
+	// not call Close.
 	OnChange func(external netip.AddrPort)
 	// Logger gets events. Nil means silence.
 	Logger *slog.Logger
@@ -83,7 +83,8 @@ func Open(ctx context.Context, cfg Config) (*Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mapping{cfg: cfg, done: make(chan struct{}), external: l.external, protocol: f.protocol}
+	m := &Mapping{cfg: cfg, done: make(chan struct{})}
+	m.set(f.protocol, l.external)
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
 	go m.keep(life, f, l)

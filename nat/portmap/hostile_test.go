@@ -1,0 +1,167 @@
+package portmap
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var loopback = netip.MustParseAddr("127.0.0.1")
+
+// rogue answers UDP on loopback as it is told.
+func rogue(t *testing.T, answer func(request []byte) []byte) uint16 {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b := make([]byte, 2048)
+		for {
+			n, from, err := conn.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			if reply := answer(b[:n]); reply != nil {
+				_, _ = conn.WriteToUDPAddrPort(reply, from)
+			}
+		}
+	}()
+	t.Cleanup(func() { _ = conn.Close(); <-done })
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+}
+
+// open asks the rogue, and holds Open to its time.
+func open(t *testing.T, mapping, search uint16, p ...Protocol) error {
+	t.Helper()
+	begun := time.Now()
+	m, err := Open(t.Context(), Config{Local: loopback, Gateway: loopback, Port: 4000, Protocols: p,
+		mapping: mapping, search: search, anyGateway: true})
+	if err == nil {
+		_ = m.Close()
+	}
+	if took := time.Since(begun); took > discovery+request+500*time.Millisecond {
+		t.Errorf("Open took %v", took)
+	}
+	return err
+}
+
+func TestRogueUDP(t *testing.T) {
+	pmp := func(address [4]byte, life byte) func([]byte) []byte {
+		return func(r []byte) []byte {
+			if r[1] == pmpAddress {
+				return append([]byte{0, 128, 0, 0, 0, 0, 0, 9}, address[:]...)
+			}
+			return []byte{0, 130, 0, 0, 0, 0, 0, 9, r[4], r[5], 0x30, 0x39, 0, 0, 0, life}
+		}
+	}
+	for name, c := range map[string]struct {
+		answer func([]byte) []byte
+		want   error // nil: it is mapped
+	}{
+		"honest":       {pmp([4]byte{52, 1, 2, 3}, 200), nil},
+		"no time":      {pmp([4]byte{52, 1, 2, 3}, 0), errAny},
+		"second NAT":   {pmp([4]byte{192, 168, 9, 9}, 200), ErrUseless},
+		"carrier":      {pmp([4]byte{100, 64, 9, 9}, 200), ErrUseless},
+		"loopback":     {pmp([4]byte{127, 0, 0, 1}, 200), ErrUseless},
+		"silence":      {func([]byte) []byte { return nil }, ErrNone},
+		"garbage":      {func([]byte) []byte { return []byte(strings.Repeat("\xff", 1400)) }, ErrNone},
+		"one byte":     {func([]byte) []byte { return []byte{0} }, ErrNone},
+		"its own echo": {func(r []byte) []byte { return r }, ErrNone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := open(t, rogue(t, c.answer), 1, NATPMP, PCP)
+			if c.want == errAny && err == nil || c.want != errAny && !errors.Is(err, c.want) {
+				t.Errorf("Open gives %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+var errAny = errors.New("any")
+
+// located answers every search with that description.
+func located(at string) func([]byte) []byte {
+	return func([]byte) []byte {
+		return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nST: upnp:rootdevice\r\nLOCATION: %s\r\n\r\n", at)
+	}
+}
+
+// TestNoOtherHostIsAsked has the router send us elsewhere, in every way that it
+// can: there, nobody may be contacted.
+func TestNoOtherHostIsAsked(t *testing.T) {
+	var visits atomic.Int32
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Skip(err)
+	}
+	victim := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { visits.Add(1) }),
+		ConnState: func(_ net.Conn, s http.ConnState) {
+			if s == http.StateNew {
+				visits.Add(1)
+			}
+		}}}
+	victim.Start()
+	defer victim.Close()
+	describes := func(control string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, "<root><service><serviceType>%s</serviceType><controlURL>%s</controlURL></service></root>", connections[0], control)
+		}
+	}
+	for name, h := range map[string]http.HandlerFunc{
+		"control URL": describes(victim.URL + "/control"),
+		"scheme":      describes("gopher://127.0.0.1/x"),
+		"redirect":    func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, victim.URL, http.StatusFound) },
+		"redirected call": func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				http.Redirect(w, r, victim.URL, http.StatusTemporaryRedirect)
+				return
+			}
+			describes("/control")(w, r)
+		},
+		"endless": func(w http.ResponseWriter, _ *http.Request) {
+			for {
+				if _, err := w.Write([]byte(strings.Repeat("<a>", 10000))); err != nil {
+					return
+				}
+			}
+		},
+		"hanging": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"garbage": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("\x00<<<&;")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewServer(h)
+			defer s.Close()
+			if err := open(t, 1, rogue(t, located(s.URL+"/d.xml")), UPnP); !errors.Is(err, ErrNone) {
+				t.Errorf("Open gives %v", err)
+			}
+		})
+	}
+	for _, at := range []string{victim.URL + "/d.xml", "http://localhost:80/", "http://user@127.0.0.1/", "file:///etc/passwd", "http://127.0.0.1.nip.io/"} {
+		t.Run(at, func(t *testing.T) {
+			if err := open(t, 1, rogue(t, located(at)), UPnP); !errors.Is(err, ErrNone) || !strings.Contains(err.Error(), "is not on the gateway") {
+				t.Errorf("Open gives %v", err)
+			}
+		})
+	}
+	if n := visits.Load(); n != 0 {
+		t.Errorf("the other host was contacted %d times", n)
+	}
+}
+
+func TestPublicGatewayIsRefused(t *testing.T) {
+	_, err := Open(t.Context(), Config{Local: loopback, Port: 1, Gateway: netip.MustParseAddr("8.8.8.8")})
+	if err == nil || !strings.Contains(err.Error(), "not one of a private network") {
+		t.Errorf("Open gives %v", err)
+	}
+}
