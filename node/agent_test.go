@@ -64,6 +64,7 @@ type role struct {
 	Verbose  bool            `json:"verbose,omitempty"`
 	Flooded  bool            `json:"flooded,omitempty"` // a broker that lets everything through
 	NoAccept bool            `json:"no_accept,omitempty"`
+	PortMap  bool            `json:"port_map,omitempty"`
 	Port     uint16          `json:"port,omitempty"`
 	// Each 0 is the node's own default.
 	KeepAlive time.Duration `json:"keep_alive,omitempty"`
@@ -138,7 +139,7 @@ func playServer(ctx context.Context, r role) error {
 
 func playNode(ctx context.Context, r role) error {
 	cfg := node.Config{MachineID: r.Machine, STUN: r.STUN, Strategies: r.Only, HideLAN: r.HideLAN,
-		Port: r.Port, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
+		NoPortMap: !r.PortMap, Port: r.Port, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
 	if r.Key != "" {
 		var raw []byte
 		if _, err := fmt.Sscanf(r.Key, "%x", &raw); err != nil {

@@ -18,6 +18,7 @@ const module = "github.com/sallyport-net/sallyport"
 var mayImport = map[string][]string{
 	"nat":                     {},
 	"nat/natlab":              {"nat"},
+	"nat/portmap":             {},
 	"nat/probe":               {"nat"},
 	"address":                 {"nat"},
 	"signaling":               {"address", "nat", "signaling/seal"},
@@ -29,7 +30,7 @@ var mayImport = map[string][]string{
 	"punch":                   {"address", "nat"},
 	"node/link":               {"address"},
 	"node": {
-		"address", "nat", "nat/probe", "node/link", "punch",
+		"address", "nat", "nat/portmap", "nat/probe", "node/link", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }

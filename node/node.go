@@ -101,6 +101,9 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.all.Go(n.serve)
+	if !cfg.NoPortMap {
+		n.all.Go(n.mapPorts)
+	}
 	if err := n.waitReady(ctx); err != nil {
 		_ = n.Close()
 		return nil, err

@@ -17,10 +17,11 @@ type surroundings struct {
 	mu      sync.Mutex
 	list    []place
 	reports map[netip.Addr]nat.Report
+	mapped  map[netip.Addr]netip.AddrPort // where routers forward the warm port
 }
 
 func newSurroundings(list []place) *surroundings {
-	return &surroundings{list: list, reports: make(map[netip.Addr]nat.Report)}
+	return &surroundings{list: list, reports: make(map[netip.Addr]nat.Report), mapped: make(map[netip.Addr]netip.AddrPort)}
 }
 
 // places lists where the node is, best first.
@@ -80,7 +81,7 @@ func (s *surroundings) local(index int) netip.Addr {
 // interfaces composes the part of the address that says where the node lives.
 func (s *surroundings) interfaces(port uint16, hideLAN bool) (v4, v6 []address.Interface) {
 	for n, p := range s.places() {
-		i := describePlace(p, n, s.report(p.addr), port, hideLAN)
+		i := describePlace(p, n, s.report(p.addr), s.forwarded(p.addr), port, hideLAN)
 		if p.addr.Is4() {
 			v4 = append(v4, i)
 		} else {
@@ -92,7 +93,7 @@ func (s *surroundings) interfaces(port uint16, hideLAN bool) (v4, v6 []address.I
 
 // describePlace turns a report into an interface of the address. What is not
 // known is written as the case that promises nothing.
-func describePlace(p place, index int, r nat.Report, port uint16, hideLAN bool) address.Interface {
+func describePlace(p place, index int, r nat.Report, mapped netip.AddrPort, port uint16, hideLAN bool) address.Interface {
 	i := address.Interface{
 		NetIndex: p.netIndex, Index: index, Internal: p.addr, External: p.addr,
 		Port: port, NAT: nat.Blocked, Delta: nat.Delta{Kind: nat.NotApplicable},
@@ -110,6 +111,20 @@ func describePlace(p place, index int, r nat.Report, port uint16, hideLAN bool) 
 	}
 	if r.Warm.IsValid() && r.Warm.Port() != port && i.NAT != nat.Symmetric {
 		i.ExternalPort = r.Warm.Port()
+	}
+	// A router forwards the port, so strangers get in; unless servers see us
+	// elsewhere, and it lies or has another NAT behind it.
+	if mapped.IsValid() && !elsewhere(r, mapped.Addr()) {
+		i.External, i.ExternalPort, i.NAT = mapped.Addr(), 0, nat.Open
+		if mapped.Port() != port {
+			i.ExternalPort = mapped.Port()
+		}
+		if mapped.Addr() != p.addr {
+			i.NAT = nat.FullCone
+			if !r.Delta.Kind.Valid() {
+				i.Delta = nat.Delta{Kind: nat.Random}
+			}
+		}
 	}
 	if hideLAN && i.External != i.Internal {
 		i.Internal = i.External
