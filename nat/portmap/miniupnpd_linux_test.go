@@ -118,7 +118,7 @@ func (h *home) start() {
 	}
 	h.daemon = c
 	var log []string
-	ready := make(chan bool, 1)
+	ready := make(chan bool, 8)
 	go func() {
 		for lines := bufio.NewScanner(errs); lines.Scan(); {
 			log = append(log, lines.Text())
