@@ -57,10 +57,20 @@ func (s *Server) converse(p *spot, c net.Conn, source netip.AddrPort) {
 		if out == nil {
 			continue
 		}
-		if c.SetWriteDeadline(time.Now().Add(sendTime)) != nil {
-			return
+		var taken []*net.TCPConn
+		if m.call != 0 && m.asksOnly() {
+			var results [2]callResult
+			results, taken = s.calls(p, c, source, m.call)
+			out = addResults(out, results)
 		}
-		if _, err := c.Write(out); err != nil {
+		err = c.SetWriteDeadline(time.Now().Add(sendTime))
+		if err == nil {
+			_, err = c.Write(out)
+		}
+		for _, c := range taken {
+			_ = c.Close()
+		}
+		if err != nil {
 			return
 		}
 	}
