@@ -58,6 +58,9 @@ const (
 	// when it sends a second SYN, since one may be lost.
 	callTime  = 900 * time.Millisecond
 	callAgain = 300 * time.Millisecond
+	// callHold is how long a call that was taken is held at most; it ends with
+	// the connection that asked for it.
+	callHold = 2 * time.Second
 	// mostCalls is how many calls a server makes at a time.
 	mostCalls = 256
 )

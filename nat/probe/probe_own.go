@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -20,9 +21,9 @@ const (
 	// packetsOfCalls is what being called takes besides the connection: for
 	// each of two calls an answer to the SYN and perhaps an RST.
 	packetsOfCalls = 4
-	// packetsOfHairpin is two SYNs, the answer to them, its ACK and an RST,
-	// and the same again where both get through.
-	packetsOfHairpin = 8
+	// packetsOfHairpin is two SYNs, an answer to each, and an RST or ACK for
+	// each of those.
+	packetsOfHairpin = 6
 	// patienceOfCalls is how long a server may take over its calls, besides
 	// the round trips.
 	patienceOfCalls = callTime + 200*time.Millisecond
@@ -47,6 +48,9 @@ func (h *tcpHand) own(ctx context.Context, others *sync.WaitGroup) {
 			with = append(with, a)
 		}
 	}
+	slices.SortStableFunc(with, func(a, b tcpAnswer) int { // a second IP shows most
+		return cmp.Compare(b.callers&changeIP, a.callers&changeIP)
+	})
 	if len(with) == 0 && steady && mapping.Translated {
 		for _, a := range h.heard {
 			if len(with) == 0 && !slices.Contains(mapping.Lying, a.server) {
@@ -73,20 +77,23 @@ func (h *tcpHand) own(ctx context.Context, others *sync.WaitGroup) {
 			return
 		}
 	}
-	for i, a := range with[:min(2, len(with))] {
-		if i > 0 && !h.p.disputed() {
+	done := 0
+	for _, a := range with[:min(3, len(with))] {
+		if done > 1 || done > 0 && !h.p.disputed() {
 			return
 		}
 		o, err := h.openOwn(ctx, a)
 		if err != nil {
 			h.p.cfg.Logger.Debug("own port", "error", err)
-			return
+			continue
 		}
+		done++
 		var wg sync.WaitGroup
-		if i == 0 && turn && h.p.tcpBudget.take(packetsOfHairpin) {
+		call := a.callers != 0 && h.p.tcpBudget.take(packetsOfCalls) // first: it matters more
+		if done == 1 && turn && h.p.tcpBudget.take(packetsOfHairpin) {
 			wg.Go(func() { h.p.turned(o.hairpin(ctx, mapping.External)) })
 		}
-		if a.callers != 0 && h.p.tcpBudget.take(packetsOfCalls) {
+		if call {
 			h.p.filtered(nat.TCP, o.called(ctx)...)
 		}
 		wg.Wait()

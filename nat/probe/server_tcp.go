@@ -57,20 +57,20 @@ func (s *Server) converse(p *spot, c net.Conn, source netip.AddrPort) {
 		if out == nil {
 			continue
 		}
-		var taken []*net.TCPConn
 		if m.call != 0 && m.asksOnly() {
-			var results [2]callResult
-			results, taken = s.calls(p, c, source, m.call)
+			results, taken := s.calls(p, c, source, m.call)
 			out = addResults(out, results)
+			for _, c := range taken {
+				// Not yet: an RST that overtakes the end of the handshake
+				// leaves the client nothing to accept.
+				defer time.AfterFunc(callHold, func() { _ = c.Close() }).Stop()
+				defer c.Close()
+			}
 		}
-		err = c.SetWriteDeadline(time.Now().Add(sendTime))
-		if err == nil {
-			_, err = c.Write(out)
+		if c.SetWriteDeadline(time.Now().Add(sendTime)) != nil {
+			return
 		}
-		for _, c := range taken {
-			_ = c.Close()
-		}
-		if err != nil {
+		if _, err := c.Write(out); err != nil {
 			return
 		}
 	}
