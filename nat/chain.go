@@ -95,7 +95,7 @@ func followChain(ports []uint16, places []int, step int) (best chain, ok bool) {
 	k := float64(len(ports))
 	for _, w := range bestWays(ports, places, step) {
 		covered, needed := float64(w.points)/k, 2
-		if w.wrap.Known() {
+		if w.wrap.Known() && !w.usual {
 			needed = 4 // a wrap is a step that proves nothing
 		}
 		if w.steps < needed || covered < 0.6 || w.odds+2*math.Log(k) > byChance {
@@ -117,7 +117,8 @@ type way struct {
 	first, odds   float64 // logarithms of how likely its first step is by chance, and the others
 	points, steps int
 	wrap          PortRange
-	jump          int // of the wrap: step - size of the range
+	jump          int  // of the wrap: step - size of the range
+	usual         bool // it wrapped where counters usually do
 	ok            bool
 }
 
@@ -152,6 +153,15 @@ func bestWays(ports []uint16, places []int, step int) (best [2]way) {
 					} else { // which suggested the step in the first place
 						next.first = odds
 					}
+				case w == 0 && gap == 1 && wrapsAsUsual(ports[i], ports[j], step):
+					next.weight, next.value = next.weight+1, next.value+1.5
+					if next.steps++; next.steps > 1 {
+						next.odds += math.Log(1 / span)
+					} else {
+						next.first = math.Log(1 / span)
+					}
+					next.jump, next.usual = int(ports[j])-int(ports[i]), true
+					next.wrap = PortRange{min(ports[i], ports[j]), max(ports[i], ports[j])}
 				case w == 0 && gap <= 2 && runsOver(ports[i], ports[j], step):
 					next.value += 0.5
 					next.jump = int(ports[j]) - int(ports[i])
@@ -207,6 +217,23 @@ func alternatives(times, gap int) int {
 		return 1
 	}
 	return 2 * times * gap
+}
+
+// usualPorts are the ranges that NATs commonly draw from: all ports but the
+// well-known ones, and the dynamic ones of RFC 6335 §6.
+var usualPorts = [...]PortRange{{1024, math.MaxUint16}, {49152, math.MaxUint16}}
+
+// wrapsAsUsual reports whether b is the very port that follows a in a usual
+// range, across its end. That is as good a step as any other, and no less of a
+// coincidence.
+func wrapsAsUsual(a, b uint16, step int) bool {
+	for _, r := range usualPorts {
+		next := int(a) + step
+		if r.Contains(a) && (next < int(r.Lo) || next > int(r.Hi)) && r.Wrap(next) == b {
+			return true
+		}
+	}
+	return false
 }
 
 // runsOver reports whether b can follow a because the counter started again at

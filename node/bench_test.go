@@ -65,6 +65,9 @@ func BenchmarkConnect(b *testing.B) {
 			}
 			inMS := func(d time.Duration, unit string) { b.ReportMetric(float64(d)/float64(time.Millisecond), unit) }
 			goal := c.goal
+			if goal == s+6*p && 2*primed > o.runs {
+				goal = s + 7*p // a primed caller waits for the callee's SYN
+			}
 			if len(usable) > 0 {
 				inMS(median(usable), "usable-ms")
 				inMS(median(o.times), "echo-ms")

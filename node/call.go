@@ -30,6 +30,7 @@ type call struct {
 
 	proven chan offer // of one place: the first counts
 	joined func() ([]address.Broker, error)
+	ctx    context.Context // of the race: a proof may outlast the strategy that led to it
 
 	reversed atomic.Bool   // the peer was asked to dial us
 	punching chan struct{} // closed when the first punch has its mapping, or will not come

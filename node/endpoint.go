@@ -52,6 +52,9 @@ func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp boo
 	if err != nil {
 		return nil, fmt.Errorf("looking up a fresh mapping: %w", err)
 	}
+	if elsewhere(r, held.Mapping().External.Addr()) {
+		n.suspect() // what our address says is stale
+	}
 	e := predicted(r, held.Mapping(), held.Later, spread)
 	e.release = func() { _ = held.Close() }
 	return e, nil
@@ -117,18 +120,19 @@ func nearest(samples []nat.Mapping, most int) []netip.AddrPort {
 }
 
 // predicted makes a fresh mapping into an endpoint. Where the NAT is symmetric,
-// its next mappings count, which are those towards the peer. Several are made,
-// one from each of the local ports that follow, and the peer aims at the one
-// that is predicted for the last but one of them: whatever others take from the
-// NAT's counter meanwhile, up to that number, one of ours is what it aims at.
+// its next mappings count, which are those towards the peer. Where the NAT has
+// one counter for all, several are made, one from each of the local ports that
+// follow, and the peer aims at the one that is predicted for the last but one of
+// them: whatever others take from the counter meanwhile, up to that number, one
+// of ours is what it aims at.
 func predicted(r nat.Report, m nat.Mapping, later, spread int) *endpoint {
 	e := &endpoint{local: []netip.AddrPort{m.Local}, external: []netip.AddrPort{m.External}, fresh: true, depth: r.Depth}
 	if r.Type != nat.Symmetric {
 		return e
 	}
-	n := spread
-	if r.Delta.Kind == nat.Equal || r.Delta.Kind == nat.Preserving {
-		n = 1 // nobody else moves these
+	n, aim := spread, spread-2
+	if r.Delta.Kind != nat.Independent {
+		n, aim = 1, 0 // nobody else moves these
 	}
 	b := nat.Basis{Type: r.Type, Delta: r.Delta, Last: m, Ports: r.TCP.Ports, Most: 1}
 	var local, external []netip.AddrPort
@@ -144,7 +148,7 @@ func predicted(r nat.Report, m nat.Mapping, later, spread int) *endpoint {
 		}
 	}
 	if len(external) > 0 { // else: random, and the peer needs the address alone
-		e.local, e.external = local, external[max(0, len(external)-2):][:1]
+		e.local, e.external = local, external[min(aim, len(external)-1):][:1]
 	}
 	return e
 }

@@ -17,15 +17,17 @@ import (
 )
 
 const (
-	// roundTimeout bounds a round between mappings that stand: a SYN may be
-	// lost twice, and so may the signal.
-	roundTimeout = 5 * time.Second
-	// predictedTimeout bounds a round of predicted ports: they are right or
-	// not, and a lost packet is as well met by the next round. The signals'
-	// time comes on top.
-	predictedTimeout = 1200 * time.Millisecond
-	// maxRounds is how often a punch is tried anew, from fresh ports.
-	maxRounds = 5
+	// roundTimeout bounds a round besides its signals: one lost SYN is met by
+	// the kernel's next one after 1 s, more by another round. A proof that is
+	// under way then may end.
+	roundTimeout = 1200 * time.Millisecond
+	// birthdayTimeout is the same for a birthday, whose dials take two seconds.
+	birthdayTimeout = 4 * time.Second
+	// standingRounds and predictedRounds are how often a punch is tried. Where
+	// the mappings stand, a second round from fresh ports shows whether they
+	// were stale; a third would meet the same. A prediction may just have been
+	// spoilt.
+	standingRounds, predictedRounds = 2, 4
 	// punchTimeout bounds what a callee does for one message.
 	punchTimeout = 8 * time.Second
 	// unknownOneWay is the delay through a broker that is assumed where none
@@ -73,13 +75,35 @@ func (c *call) punchPair(ctx context.Context, p pair) error {
 	if err != nil {
 		return err
 	}
-	for round := range maxRounds {
+	rounds := standingRounds
+	if m.Caller.Probe || m.Callee.Probe {
+		rounds = predictedRounds
+	}
+	for round := range rounds {
 		if err = c.punchRound(ctx, round, p, m, brokers); err == nil || ctx.Err() != nil || final(err) {
 			return err
 		}
 		c.note(Punch, "round %d: %v", round+1, err)
 	}
-	return err
+	return &HopelessError{Rounds: rounds, Last: err}
+}
+
+// HopelessError is a punch that nothing came of, though the peer took part.
+type HopelessError struct {
+	Rounds int
+	Last   error // of the last round
+}
+
+func (e *HopelessError) Error() string {
+	return fmt.Sprintf("both sides dialled %d times and nothing got through: one of the NATs seems to refuse simultaneous open (%v)", e.Rounds, e.Last)
+}
+
+// Unwrap gives what the last round met.
+func (e *HopelessError) Unwrap() error { return e.Last }
+
+// Hint is the one change that would help.
+func (e *HopelessError) Hint() string {
+	return "forward a TCP port on either router and name it with --port there"
 }
 
 // final reports whether another round would meet the same.
@@ -87,12 +111,12 @@ func final(err error) bool {
 	return errors.Is(err, signaling.ErrRefused) || errors.Is(err, signaling.ErrNoBroker) || errors.Is(err, signaling.ErrNoAnswer)
 }
 
-// roundTime is how long one round may take.
+// roundTime is how long one round may take, its signals included.
 func roundTime(m punch.Meeting, oneWay time.Duration) time.Duration {
-	if m.Method != punch.ByBirthday && (m.Caller.Probe || m.Callee.Probe) {
-		return predictedTimeout + 6*oneWay
+	if m.Method == punch.ByBirthday {
+		return birthdayTimeout + 2*oneWay
 	}
-	return roundTimeout
+	return roundTimeout + 4*oneWay
 }
 
 func (c *call) punchRound(ctx context.Context, round int, p pair, m punch.Meeting, brokers []address.Broker) error {
@@ -178,15 +202,17 @@ func (c *call) punchToward(ctx context.Context, m punch.Meeting, end *endpoint, 
 	return c.carryOut(ctx, end.plan(m, m.Caller, told.From, max(wait, 0), oneWay))
 }
 
+// carryOut opens until the round is over; a proof that has begun by then may
+// last as long as the call.
 func (c *call) carryOut(ctx context.Context, plan punch.Plan) error {
 	c.note(Punch, "%s", plan)
-	time.AfterFunc(plan.Wait, c.opened)
-	return punch.Open(ctx, plan, func(ctx context.Context, conn punch.Connection) error {
+	plan.Begun = c.opened
+	return punch.Open(ctx, plan, func(_ context.Context, conn punch.Connection) error {
 		if conn.Accepted {
 			c.node.welcome(conn.Conn)
 			return errors.New("handed to the listener")
 		}
-		return c.prove(ctx, Punch, conn.Conn)
+		return c.prove(c.ctx, Punch, conn.Conn)
 	})
 }
 

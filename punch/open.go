@@ -102,6 +102,9 @@ func Open(ctx context.Context, plan Plan, prove Prove) error {
 		}()
 	}
 	o.all.Go(func() {
+		if plan.Begun != nil {
+			defer plan.Begun()
+		}
 		if !sleep(ctx, o.plan.Wait) {
 			return
 		}

@@ -41,6 +41,9 @@ type Plan struct {
 	// Allow is asked before every SYN; nil means yes. It is how a budget that
 	// several punches share takes part.
 	Allow func(remote netip.AddrPort, packets int) bool
+	// Begun, where it is set, is called once the first SYN of every tuple has
+	// left, or cannot leave any more.
+	Begun func()
 	Why   string
 }
 

@@ -73,7 +73,7 @@ type Limits struct {
 
 // What the Inbox keeps: 25 × 1260 + 1000 = 32500 ids of open senders at most.
 var (
-	openLimits   = Limits{IDs: 32_768, PerSender: 256, Rate: 5, Burst: 100, TotalRate: 25, TotalBurst: 1000}
+	openLimits   = Limits{IDs: 32_768, PerSender: 256, Rate: 5, Burst: 40, TotalRate: 25, TotalBurst: 1000}
 	listedLimits = Limits{IDs: 32_768, PerSender: 1024, Rate: 20, Burst: 200}
 )
 

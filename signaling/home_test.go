@@ -122,8 +122,8 @@ func TestSpecification(t *testing.T) {
 		fmt.Sprintf("| %d in all, %d of one sender |", openLimits.IDs, openLimits.PerSender),
 		fmt.Sprintf("| %d in all, %d of one sender |", listedLimits.IDs, listedLimits.PerSender),
 		fmt.Sprintf("| %d in all, %d for one sender |", maxReplies, senderShare),
-		fmt.Sprintf("open senders have %d messages at once and one a second, and %d at once and %.0f a second in all; listed ones %d at once and %.0f a second",
-			openLimits.Burst, openLimits.TotalBurst, openLimits.TotalRate, listedLimits.Burst, listedLimits.Rate),
+		fmt.Sprintf("open senders have %d messages at once and %.0f a second, and %d at once and %.0f a second in all; listed ones %d at once and %.0f a second",
+			openLimits.Burst, openLimits.Rate, openLimits.TotalBurst, openLimits.TotalRate, listedLimits.Burst, listedLimits.Rate),
 		fmt.Sprintf("remembered for %.0f minutes", hold.Minutes()),
 		fmt.Sprintf("at most %d times", maxResending),
 	} {

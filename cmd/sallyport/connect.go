@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,13 +40,17 @@ peer. With --json, events go to standard error: connected, failed.`,
 	return c
 }
 
+// inFlight is how long a write takes at most to fail on a connection that the
+// peer has closed.
+const inFlight = 100 * time.Millisecond
+
 // talk joins standard input and output to the peer until both have ended.
 //
 // When ctx ends, the connection is left to the kernel: without TLS's end of
 // stream the peer knows that it was cut short.
 func (c *call) talk(ctx context.Context) error {
-	up := make(chan error, 1)
-	down := make(chan error, 1)
+	sent := make(chan error, 1)
+	heard := make(chan error, 1)
 	closed := make(chan struct{})
 	// Neither goroutine can be waited for: a Read of standard input can't be
 	// interrupted. They end with the process.
@@ -54,14 +59,14 @@ func (c *call) talk(ctx context.Context) error {
 		if err == nil {
 			err = c.conn.CloseWrite()
 		}
-		up <- err
+		sent <- err
 	}()
 	go func() {
 		err := c.admitted()
 		if err == nil {
 			_, err = pump(c.app.out, c.conn)
 		}
-		down <- err
+		heard <- err
 		if err == nil {
 			awaitClosed(c.conn)
 			close(closed)
@@ -69,20 +74,25 @@ func (c *call) talk(ctx context.Context) error {
 	}()
 
 	var unsent error // what kept us from sending all
-	for up != nil || down != nil {
+	for sending, hearing := true, true; sending || hearing; {
 		select {
-		case err := <-up:
-			up, unsent = nil, err
-		case err := <-down:
+		case unsent = <-sent:
+			sending = false
+		case err := <-heard:
 			if err != nil {
 				return explainCut(err)
 			}
-			down = nil
+			hearing = false
 			if c.app.interactive() {
-				up = nil // the peer has hung up
+				sending = false // the peer has hung up
 			}
 		case <-closed:
-			up = nil // it closed altogether, and takes no more
+			// It takes no more. Where more was on the way, that shows soon.
+			select {
+			case unsent = <-sent:
+			case <-time.After(inFlight):
+			}
+			sending = false
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -181,7 +181,7 @@ func splitCommands(words, hosts []string) ([]labPart, error) {
 		} else if n < len(hosts) {
 			p.host = hosts[n]
 		} else {
-			return nil, fmt.Errorf("command %d has no host: begin it with NAME:", n+1)
+			return nil, fmt.Errorf("command %d has no host; NAME: before it gives it one", n+1)
 		}
 		if len(part) == 0 {
 			return nil, fmt.Errorf("there is nothing to run on host %q", p.host)

@@ -1,0 +1,98 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/link"
+)
+
+// dialLink makes a proven link to a node on loopback, without nominating it.
+func dialLink(t *testing.T, ctx context.Context, id *link.Identity, text string) *link.Link {
+	t.Helper()
+	peer, err := address.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", peer.V4[0].InternalEndpoint().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := link.Client(ctx, conn, id, peer.Key, link.Token{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// The callee takes one link of an attempt: the first nomination wins, and every
+// later one is told that it is lost.
+func TestSecondNominationIsLost(t *testing.T) {
+	b := start(t, local(t))
+	accepted := accepting(t, b)
+	key, err := address.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, id := shortly(t), link.NewIdentity(key, nil)
+	first, second := dialLink(t, ctx, id, b.Addr().String()), dialLink(t, ctx, id, b.Addr().String())
+	attempt := [16]byte{1}
+	one, err := first.Nominate(attempt, link.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	if err := one.Verdict(); err != nil {
+		t.Fatal(err)
+	}
+	peer := <-accepted
+	defer peer.Close()
+	two, err := second.Nominate(attempt, link.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer two.Close()
+	if _, err := two.Read(make([]byte, 1)); !errors.Is(err, link.ErrLost) {
+		t.Errorf("the second nomination's read gave %v, want %v", err, link.ErrLost)
+	}
+	if len(accepted) > 0 {
+		t.Error("one attempt gave the application two connections")
+	}
+	// The first one is none the worse for it.
+	if _, err := one.Write([]byte("x")); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadFull(peer, make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A link that nobody nominates never reaches the application.
+func TestUnnominatedLinkIsNotAccepted(t *testing.T) {
+	b := start(t, local(t))
+	accepted := accepting(t, b)
+	key, err := address.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, id := shortly(t), link.NewIdentity(key, nil)
+	idle := dialLink(t, ctx, id, b.Addr().String())
+	defer idle.Close()
+	other, err := dialLink(t, ctx, id, b.Addr().String()).Nominate([16]byte{2}, link.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := other.Verdict(); err != nil {
+		t.Fatal(err)
+	}
+	peer := <-accepted
+	defer peer.Close()
+	if peer.RemoteAddr().String() != other.LocalAddr().String() || len(accepted) > 0 {
+		t.Errorf("accepted %v, and %d more; want %v alone", peer.RemoteAddr(), len(accepted), other.LocalAddr())
+	}
+}
