@@ -42,7 +42,7 @@ type Finding struct {
 	Answered  int       // servers that answered; 0 means that the transport is blocked or unserved
 	Asked     int       // servers that were asked
 	Mapping   Behavior  // RFC 4787 §4.1
-	Filtering Behavior  // RFC 4787 §5; for TCP it is what UDP showed
+	Filtering Behavior  // RFC 4787 §5; for TCP it is what UDP showed, unless a server of ours could call us
 	Delta     Delta     // how ports move
 	Ports     PortRange // the range that a counter was seen to wrap in; zero if it was not
 	Samples   []Mapping // what the verdict rests on, oldest first

@@ -175,8 +175,12 @@ func boxPorts(b natlab.NAT, in [2]int) ([]nat.Delta, [2]int) {
 // together says how ports look that an inner and an outer box choose in turn.
 func together(inner, outer nat.Delta, c course) []nat.Delta {
 	random := nat.Delta{Kind: nat.Random}
+	// What depends on the inner host sees several of them.
+	arbitrary := c[0].Arbitrary && outer.Kind == nat.Dependent && len(c) > 1 && !c[1].Firewall
 	one := inner == nat.Delta{Kind: nat.Independent, Value: 1}
 	switch {
+	case arbitrary && inner.Kind != nat.NotApplicable:
+		return []nat.Delta{random, outer, {Kind: nat.Independent, Value: outer.Value}}
 	case inner.Kind == nat.NotApplicable, inner.Kind == nat.Equal, outer.Kind == nat.Independent, outer.Kind == nat.Random:
 		return []nat.Delta{outer}
 	case outer.Kind == nat.Equal, outer.Kind == nat.Preserving:
