@@ -23,6 +23,12 @@ type Report struct {
 	// Confidence in Type, from 0 (a guess) to 1.
 	Confidence float64
 	Guess      bool // TCP was judged from UDP
+	// Refusal is what becomes of a SYN that the filter stops.
+	Refusal Refusal
+	// Hairpin tells whether two ports of this machine reach one another at
+	// their external endpoints, as two peers behind the same NAT would
+	// (RFC 5382 REQ-8).
+	Hairpin Answer
 	// Depth is how many hops lead through our own NATs: a packet with a TTL of
 	// Depth+1 leaves the last of them and gets little further. 0 is unknown.
 	Depth int

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -63,6 +64,10 @@ type role struct {
 	Verbose  bool            `json:"verbose,omitempty"`
 	Flooded  bool            `json:"flooded,omitempty"` // a broker that lets everything through
 	NoAccept bool            `json:"no_accept,omitempty"`
+	Port     uint16          `json:"port,omitempty"`
+	// Each 0 is the node's own default.
+	KeepAlive time.Duration `json:"keep_alive,omitempty"`
+	Refresh   time.Duration `json:"refresh,omitempty"`
 }
 
 // order is what an agent is told to do; every order has one reply.
@@ -70,6 +75,8 @@ type order struct {
 	Connect string        `json:"connect,omitempty"`
 	Bytes   int           `json:"bytes,omitempty"`
 	Keep    bool          `json:"keep,omitempty"` // leave the connection open
+	Use     int           `json:"use,omitempty"`  // exchange over the kept connection of that number, from 1, and end it
+	Drop    bool          `json:"drop,omitempty"` // close all connections that were accepted
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Report  bool          `json:"report,omitempty"`
 }
@@ -130,7 +137,8 @@ func playServer(ctx context.Context, r role) error {
 }
 
 func playNode(ctx context.Context, r role) error {
-	cfg := node.Config{MachineID: r.Machine, STUN: r.STUN, Strategies: r.Only, HideLAN: r.HideLAN}
+	cfg := node.Config{MachineID: r.Machine, STUN: r.STUN, Strategies: r.Only, HideLAN: r.HideLAN,
+		Port: r.Port, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
 	if r.Key != "" {
 		var raw []byte
 		if _, err := fmt.Sscanf(r.Key, "%x", &raw); err != nil {
@@ -168,8 +176,9 @@ func playNode(ctx context.Context, r role) error {
 		return err
 	}
 	defer n.Close()
+	p := &player{node: n}
 	if !r.NoAccept {
-		go echoAll(n)
+		go p.echoAll()
 	}
 	broker, stun := n.Health()
 	say(reply{Address: n.Addr().String(), Health: healthText(broker, stun)})
@@ -179,7 +188,7 @@ func playNode(ctx context.Context, r role) error {
 		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
 			return err
 		}
-		say(obey(ctx, n, o))
+		say(p.obey(ctx, o))
 	}
 	return nil
 }
@@ -196,13 +205,25 @@ func say(r reply) {
 	fmt.Println(string(b))
 }
 
+// player is a node and the connections that it has.
+type player struct {
+	node *node.Node
+	kept []*node.Conn
+
+	mu       sync.Mutex
+	accepted []net.Conn
+}
+
 // echoAll sends back what each peer sends, until the peer ends.
-func echoAll(n *node.Node) {
+func (p *player) echoAll() {
 	for {
-		c, err := n.Accept()
+		c, err := p.node.Accept()
 		if err != nil {
 			return
 		}
+		p.mu.Lock()
+		p.accepted = append(p.accepted, c)
+		p.mu.Unlock()
 		go func() {
 			defer c.Close()
 			_, _ = io.Copy(c, c)
@@ -211,9 +232,27 @@ func echoAll(n *node.Node) {
 	}
 }
 
-func obey(ctx context.Context, n *node.Node, o order) reply {
+func (p *player) obey(ctx context.Context, o order) reply {
+	n := p.node
+	switch {
+	case o.Drop:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, c := range p.accepted {
+			_ = c.Close()
+		}
+		p.accepted = nil
+		return reply{}
+	case o.Use > 0:
+		r := reply{}
+		if err := exchange(p.kept[o.Use-1], time.Now(), o, &r); err != nil {
+			r.Error = err.Error()
+		}
+		return r
+	}
 	if o.Report {
-		return reply{Report: fmt.Sprintf("%+v", n.Reports()), Address: n.Addr().String(), RSS: resident(), Routines: runtime.NumGoroutine()}
+		broker, stun := n.Health()
+		return reply{Health: healthText(broker, stun), Report: fmt.Sprintf("%+v", n.Reports()), Address: n.Addr().String(), RSS: resident(), Routines: runtime.NumGoroutine()}
 	}
 	if o.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -238,6 +277,9 @@ func obey(ctx context.Context, n *node.Node, o order) reply {
 	if err := exchange(c, begun, o, &r); err != nil {
 		r.Error = err.Error()
 		r.Refused = errors.Is(err, link.ErrRefused)
+	}
+	if o.Keep {
+		p.kept = append(p.kept, c)
 	}
 	return r
 }

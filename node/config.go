@@ -34,7 +34,8 @@ type Config struct {
 	// [A-Za-z0-9_]. Empty means that nobody shall know.
 	MachineID string
 	// Brokers are where the node listens for signals, best first. None means
-	// the public ones that follow from the key.
+	// the public ones that follow from the key. Those named here replace the
+	// public ones altogether: bare node ids are looked for on them too.
 	Brokers []address.Broker
 	// STUN and STUNTCP are servers as "host:port", asked over UDP and over
 	// TCP. Nil for both means the public ones; where only STUN is set, its
@@ -46,6 +47,13 @@ type Config struct {
 	Interfaces []string
 	// Port is the TCP port to listen on and to punch from. 0 means any.
 	Port uint16
+	// KeepAlive is how long a broker may be silent before it is asked whether
+	// it is there, in whole seconds; after a third more it counts as lost.
+	// 0 means 30 s.
+	KeepAlive time.Duration
+	// Refresh is how often the node looks where its port is mapped, beside the
+	// times when it has a reason to. 0 means 10 min; less than 1 s is 1 s.
+	Refresh time.Duration
 	// Admission says who may connect. Nil means everyone. Nobody is admitted
 	// before the first call of Accept.
 	Admission *signaling.Admission
@@ -93,6 +101,13 @@ func (c Config) withDefaults() (Config, error) {
 		everyone := signaling.Everyone()
 		c.Admission = &everyone
 	}
+	if c.KeepAlive <= 0 {
+		c.KeepAlive = 30 * time.Second
+	}
+	if c.Refresh <= 0 {
+		c.Refresh = 10 * time.Minute
+	}
+	c.Refresh = max(c.Refresh, time.Second)
 	if c.Timeout <= 0 {
 		c.Timeout = 30 * time.Second
 	}

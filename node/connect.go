@@ -130,10 +130,7 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 // joinBrokers connects to the peer's brokers in the background. joined waits
 // for that.
 func (c *call) joinBrokers(ctx context.Context, runners *sync.WaitGroup) (leave func()) {
-	brokers := c.peer.Brokers
-	if len(brokers) == 0 {
-		brokers = signaling.Home(c.peer.Key, signaling.CallBrokers)
-	}
+	brokers := c.node.meetingPoints(c.peer)
 	var err error
 	var left func()
 	done := make(chan struct{})
@@ -160,6 +157,19 @@ func (c *call) joinBrokers(ctx context.Context, runners *sync.WaitGroup) (leave 
 			left()
 		}
 	}
+}
+
+// meetingPoints are the brokers on which peer may be met: those that its address
+// names, or those that follow from its key. Brokers of one's own replace the
+// well-known list, so that the public ones never hear of a private deployment.
+func (n *Node) meetingPoints(peer address.Address) []address.Broker {
+	switch {
+	case len(peer.Brokers) > 0:
+		return peer.Brokers
+	case n.ownBrokers:
+		return n.cfg.Brokers
+	}
+	return signaling.Home(peer.Key, signaling.CallBrokers)
 }
 
 // refresh asks the peer for its current address.

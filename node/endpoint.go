@@ -52,6 +52,9 @@ func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp boo
 	if err != nil {
 		return nil, fmt.Errorf("looking up a fresh mapping: %w", err)
 	}
+	if elsewhere(r, held.Mapping().External.Addr()) {
+		n.suspect() // what our address says is stale
+	}
 	e := predicted(r, held.Mapping(), held.Later, spread)
 	e.release = func() { _ = held.Close() }
 	return e, nil

@@ -8,7 +8,7 @@ import (
 // errPending is the state of what has neither answered nor failed yet.
 var errPending = errors.New("no answer yet")
 
-// health keeps what the start of a node missed.
+// health keeps what a node misses.
 type health struct {
 	mu           sync.Mutex
 	broker, stun error
@@ -22,8 +22,15 @@ func (h *health) note(where *error, err error) {
 	*where = err
 }
 
-// Health says what the node misses: broker is why no broker was reached when
-// it started, stun why no STUN server answered; nil is good.
+// blind reports whether no STUN server has answered when last asked.
+func (h *health) blind() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.stun != nil && h.stun != errPending
+}
+
+// Health says what the node misses now: broker is why no broker is open, stun
+// why no STUN server answered when last asked; nil is good.
 func (n *Node) Health() (broker, stun error) {
 	n.health.mu.Lock()
 	defer n.health.mu.Unlock()

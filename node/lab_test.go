@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ type world struct {
 	t      testing.TB
 	lab    *natlab.Lab
 	server *natlab.Host
+	serves *agent // the process on it
 	broker string
 	stun   []string
 }
@@ -52,7 +54,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, lab: lab}
 	w.server = w.host("server", nil, func(c *natlab.HostConfig) { c.Addresses, c.Delay = 2, serverLink })
 	a := w.server.Addrs()
-	w.start(w.server, role{Serve: []string{a[0].String(), a[1].String()}})
+	w.serves = w.start(w.server, role{Serve: []string{a[0].String(), a[1].String()}})
 	w.broker = "tcp://" + a[0].String() + ":1883"
 	w.stun = []string{a[0].String() + ":3478", a[1].String() + ":3478"}
 	return w
@@ -124,6 +126,9 @@ type agent struct {
 	replies chan reply
 	Address string
 	Health  string
+	// end makes the process end, and waits for that. Without it the test's
+	// cleanup does.
+	end func()
 }
 
 // node starts a node on a host and waits until it is ready.
@@ -175,7 +180,7 @@ func (w *world) start(h *natlab.Host, r role) *agent {
 			}
 		}
 	}()
-	w.t.Cleanup(func() {
+	a.end = sync.OnceFunc(func() {
 		_ = in.Close() // the agent ends by itself, leaving nothing
 		done := make(chan error, 1)
 		go func() { <-read; done <- cmd.Wait() }()
@@ -191,6 +196,7 @@ func (w *world) start(h *natlab.Host, r role) *agent {
 		}
 		cancel()
 	})
+	w.t.Cleanup(a.end)
 	ready := a.next(20 * time.Second)
 	a.Address, a.Health = ready.Address, ready.Health
 	return a

@@ -49,6 +49,11 @@ type Node struct {
 	answers  *answered // nominations that we have taken, and dials that we owe
 	tuples   *tuples   // four-tuples of the warm port that are in use
 
+	ownBrokers bool           // Config named some
+	probing    sync.WaitGroup // the probes of the start
+	stale      chan struct{}  // has an element when the mapping may have moved
+	lost       atomic.Bool    // a broker's connection was, and none has opened since
+
 	accepting atomic.Bool
 	unproven  chan struct{} // a place for each accepted connection under proof
 	health    *health
@@ -68,6 +73,7 @@ var _ net.Listener = (*Node)(nil)
 // the same, is usable on its LAN, and says in Health what is missing. ctx
 // bounds the start only; Close ends the node.
 func New(ctx context.Context, cfg Config) (*Node, error) {
+	ownBrokers := len(cfg.Brokers) > 0
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -81,10 +87,12 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
+		ownBrokers: ownBrokers,
+		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
 		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
+		stale: make(chan struct{}, 1),
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if err := n.startSignaling(); err != nil {
@@ -103,7 +111,8 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 func (n *Node) startSignaling() error {
 	channel, err := mqtt.New(mqtt.Config{
 		Key: n.cfg.Key.Public(), Brokers: n.cfg.Brokers, Endpoints: signaling.Endpoints,
-		Dial: n.warm.DialContext, Logger: n.log,
+		Dial: n.warm.DialContext, Logger: n.log, OnState: n.brokerState,
+		KeepAlive: n.cfg.KeepAlive, PingTimeout: n.cfg.KeepAlive / 3,
 	})
 	if err != nil {
 		return fmt.Errorf("signalling: %w", err)
@@ -132,6 +141,7 @@ func (n *Node) waitReady(ctx context.Context) error {
 	n.all.Go(func() {
 		n.health.note(&n.health.stun, n.probeAll(n.ctx))
 		ready <- struct{}{}
+		n.watch()
 	})
 	for range 2 {
 		select {
@@ -198,6 +208,7 @@ func (n *Node) Close() error {
 		n.cancel(net.ErrClosed)
 		errs := []error{n.warm.listener.Close(), n.exchange.Close(), n.channel.Close()}
 		n.all.Wait()
+		n.probing.Wait()
 		errs = append(errs, n.warm.lock.Close())
 		for {
 			select {

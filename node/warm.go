@@ -21,6 +21,7 @@ type warmPort struct {
 	port     uint16
 	listener net.Listener
 	lock     io.Closer
+	dialled
 }
 
 // openWarm takes port, or any free one for 0. Two processes on one port would
@@ -70,7 +71,10 @@ func (w *warmPort) DialContext(ctx context.Context, network, addr string) (net.C
 	d.SetMultipathTCP(false)
 	c, err := d.DialContext(ctx, network, addr)
 	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE) {
-		return coldDialer().DialContext(ctx, network, addr)
+		c, err = coldDialer().DialContext(ctx, network, addr)
+	}
+	if err == nil {
+		w.add(c)
 	}
 	return c, err
 }
