@@ -48,6 +48,7 @@ type Node struct {
 	calls    *calls    // our own attempts, by token
 	answers  *answered // nominations that we have taken, and dials that we owe
 	tuples   *tuples   // four-tuples of the warm port that are in use
+	counters *counters // port counters of our NATs
 
 	ownBrokers bool           // Config named some
 	probing    sync.WaitGroup // the probes of the start
@@ -90,7 +91,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		ownBrokers: ownBrokers,
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
-		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port),
+		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
 		stale: make(chan struct{}, 1),
 	}
@@ -105,6 +106,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		_ = n.Close()
 		return nil, err
 	}
+	n.all.Go(n.sampleCounters)
 	return n, nil
 }
 
