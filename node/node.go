@@ -48,6 +48,7 @@ type Node struct {
 	calls    *calls    // our own attempts, by token
 	answers  *answered // nominations that we have taken, and dials that we owe
 	tuples   *tuples   // four-tuples of the warm port that are in use
+	learned  *learned  // from earlier calls; nil where nothing is remembered
 
 	probing sync.WaitGroup // the probes of the start
 	stale   chan struct{}  // has an element when the mapping may have moved
@@ -91,6 +92,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
 		stale: make(chan struct{}, 1),
 	}
+	n.learned = recall(cfg)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if err := n.startSignaling(); err != nil {
 		n.cancel(err)
@@ -98,6 +100,9 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.all.Go(n.serve)
+	if n.learned != nil {
+		n.all.Go(func() { n.learned.keep(n.ctx) })
+	}
 	if err := n.waitReady(ctx); err != nil {
 		_ = n.Close()
 		return nil, err

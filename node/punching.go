@@ -41,6 +41,7 @@ const (
 // punch opens both NATs at once, for the best pair of each family.
 func (c *call) punch(ctx context.Context) error {
 	defer c.opened()
+	defer close(c.punched)
 	pairs := punchable(c.node.Address(), c.peer)
 	if len(pairs) == 0 {
 		return notTried("both are behind the same external address, or have no address family in common")
@@ -79,7 +80,13 @@ func (c *call) punchPair(ctx context.Context, p pair) error {
 	if m.Caller.Probe || m.Callee.Probe {
 		rounds = predictedRounds
 	}
-	for round := range rounds {
+	first := 0
+	if rounds == standingRounds && c.lessons.anewFirst(p, m.Method) {
+		first = 1
+	}
+	for k := range rounds {
+		round := (first + k) % rounds
+		c.lessons.tryPunch(p, m.Method, round > 0)
 		if err = c.punchRound(ctx, round, p, m, brokers); err == nil || ctx.Err() != nil || final(err) {
 			return err
 		}
