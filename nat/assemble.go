@@ -8,15 +8,15 @@ import (
 
 // Assemble makes the report of what a probe has heard.
 //
-// Type and Delta describe TCP. How TCP is filtered cannot be asked without
-// help from a third party, so UDP's filtering stands for it; where that is
-// unknown, the narrower of the types that are possible is named, with less
+// Type and Delta describe TCP. How TCP is filtered only servers of our own can
+// help to see; without them UDP's filtering stands for it; where that is
+// unknown too, the narrower of the types that are possible is named, with less
 // confidence. Where nobody answered over TCP, UDP is the guess for it. Delta
 // is always one that may stand in an address: with too few samples, Random.
 func Assemble(s Samples) Report {
 	r := Report{Local: s.Local, Took: s.Took}
-	udpMap, udpFilter := judge(&r.UDP, s.UDP)
-	tcpMap, _ := judge(&r.TCP, s.TCP)
+	udpMap, filter := judge(&r.UDP, s.UDP)
+	tcpMap, tcpFilter := judge(&r.TCP, s.TCP)
 
 	m, answered := tcpMap, r.TCP.Answered > 0
 	switch {
@@ -26,7 +26,8 @@ func Assemble(s Samples) Report {
 		guess.Guess, guess.Confidence = true, r.UDP.Confidence/2
 		r.TCP, m, r.Guess = guess, udpMap, true
 	case answered:
-		r.TCP.Filtering = udpFilter.Behavior
+		filter = filterOfTCP(tcpFilter, filter)
+		r.TCP.Filtering, r.Refusal, r.Hairpin = filter.Behavior, filter.Refusal, s.Hairpin
 		m = borrow(&r.TCP, tcpMap, udpMap)
 	}
 	r.Externals = ranked(clean(slices.Concat(s.TCP.Mappings, s.UDP.Mappings)))
@@ -37,8 +38,10 @@ func Assemble(s Samples) Report {
 	if answered && s.WarmPort != 0 {
 		r.Warm, r.WarmPort = warm(s, tcpMap), s.WarmPort
 	}
-	r.Type, r.Confidence = typeOf(m, udpFilter, answered || r.UDP.Answered > 0)
-	r.Depth, r.Hops = Depth(r.Type, s.Hops), s.Hops
+	r.Type, r.Confidence = typeOf(m, filter, answered || r.UDP.Answered > 0)
+	if r.Hops = s.Hops; r.UDP.Answered > 0 { // else the walk may have ended at what blocks UDP
+		r.Depth = Depth(r.Type, s.Hops)
+	}
 	switch {
 	case r.Type == Blocked, r.Type == Open, r.Type == SymmetricFirewall:
 		r.Delta = Delta{Kind: NotApplicable}

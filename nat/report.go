@@ -23,6 +23,12 @@ type Report struct {
 	// Confidence in Type, from 0 (a guess) to 1.
 	Confidence float64
 	Guess      bool // TCP was judged from UDP
+	// Refusal is what becomes of a SYN that the filter stops.
+	Refusal Refusal
+	// Hairpin tells whether two ports of this machine reach one another at
+	// their external endpoints, as two peers behind the same NAT would
+	// (RFC 5382 REQ-8).
+	Hairpin Answer
 	// Depth is how many hops lead through our own NATs: a packet with a TTL of
 	// Depth+1 leaves the last of them and gets little further. 0 is unknown.
 	Depth int
@@ -36,7 +42,7 @@ type Finding struct {
 	Answered  int       // servers that answered; 0 means that the transport is blocked or unserved
 	Asked     int       // servers that were asked
 	Mapping   Behavior  // RFC 4787 §4.1
-	Filtering Behavior  // RFC 4787 §5; for TCP it is what UDP showed
+	Filtering Behavior  // RFC 4787 §5; for TCP it is what UDP showed, unless a server of ours could call us
 	Delta     Delta     // how ports move
 	Ports     PortRange // the range that a counter was seen to wrap in; zero if it was not
 	Samples   []Mapping // what the verdict rests on, oldest first

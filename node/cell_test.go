@@ -82,17 +82,18 @@ func refusalName(r natlab.Refusal) string {
 type class string
 
 const (
-	directly   class = "direct"     // the callee takes strangers in
-	reversed   class = "reverse"    // the caller does
-	standing   class = "standing"   // both mappings stand: one message
-	predicted  class = "predicted"  // a mapping must be looked up and the next one computed
+	directly   class = "direct"    // the callee takes strangers in
+	reversed   class = "reverse"   // the caller does
+	standing   class = "standing"  // both mappings stand: one message
+	predicted  class = "predicted" // a mapping must be looked up and the next one computed
+	twice      class = "predicted, both ends"
 	inward     class = "inward"     // the port of one end can't be known, but the other lets its address in
 	birthday   class = "birthday"   // the port of one end can't be known, and must be hit
 	impossible class = "impossible" // nobody can know where to dial
 )
 
 // classes in the order of the report.
-var classes = []class{directly, reversed, standing, predicted, inward, birthday, impossible}
+var classes = []class{directly, reversed, standing, predicted, twice, inward, birthday, impossible}
 
 // class says what theory has for the cell.
 func (c cell) class() class {
@@ -111,6 +112,8 @@ func (c cell) class() class {
 		return impossible
 	case a.random() && b.symmetric(), b.random() && a.symmetric():
 		return impossible
+	case !a.random() && !b.random() && a.symmetric() && b.symmetric():
+		return twice
 	case !a.random() && !b.random() && (a.symmetric() || b.symmetric()):
 		return predicted
 	case !a.random() && !b.random():
@@ -130,7 +133,7 @@ func (c class) goal() time.Duration {
 	switch c {
 	case standing, directly, reversed, inward:
 		d = s + 7*p
-	case predicted:
+	case predicted, twice:
 		d = 2*s + 6*p + exchange
 	case birthday:
 		return 600 * time.Millisecond

@@ -34,7 +34,8 @@ type Config struct {
 	// [A-Za-z0-9_]. Empty means that nobody shall know.
 	MachineID string
 	// Brokers are where the node listens for signals, best first. None means
-	// the public ones that follow from the key.
+	// the public ones that follow from the key. Those named here replace the
+	// public ones altogether: bare node ids are looked for on them too.
 	Brokers []address.Broker
 	// STUN and STUNTCP are servers as "host:port", asked over UDP and over
 	// TCP. Nil for both means the public ones; where only STUN is set, its

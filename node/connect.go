@@ -75,21 +75,15 @@ func (n *Node) open(ctx context.Context, peer address.Address, purpose link.Purp
 // link, and waits for the others to end.
 func (c *call) race(ctx context.Context) (offer, []Failure) {
 	ctx, cancel := context.WithCancel(ctx)
-	var runners sync.WaitGroup
-	defer runners.Wait()
-	defer cancel()
 	c.ctx = ctx
-	// A link that is offered when the choice is made already is closed.
-	defer func() {
-		select {
-		case late := <-c.proven:
-			_ = late.link.Close()
-		default:
-		}
-	}()
-
+	var runners sync.WaitGroup
 	leave := c.joinBrokers(ctx, &runners)
-	defer leave()
+	defer func() {
+		cancel() // first: whoever still waits for a broker or a peer need not
+		leave()
+		runners.Wait()
+		c.end()
+	}()
 	if len(c.peer.Interfaces()) == 0 {
 		if err := c.refresh(ctx); err != nil {
 			return offer{}, []Failure{{Direct, err}}
@@ -133,10 +127,7 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 // joinBrokers connects to the peer's brokers in the background. joined waits
 // for that.
 func (c *call) joinBrokers(ctx context.Context, runners *sync.WaitGroup) (leave func()) {
-	brokers := c.peer.Brokers
-	if len(brokers) == 0 {
-		brokers = signaling.Home(c.peer.Key, signaling.CallBrokers)
-	}
+	brokers := c.node.meetingPoints(c.peer)
 	var err error
 	var left func()
 	done := make(chan struct{})
@@ -163,6 +154,19 @@ func (c *call) joinBrokers(ctx context.Context, runners *sync.WaitGroup) (leave 
 			left()
 		}
 	}
+}
+
+// meetingPoints are the brokers on which peer may be met: those that its address
+// names, or those that follow from its key. Brokers of one's own replace the
+// well-known list, so that the public ones never hear of a private deployment.
+func (n *Node) meetingPoints(peer address.Address) []address.Broker {
+	switch {
+	case len(peer.Brokers) > 0:
+		return peer.Brokers
+	case n.ownBrokers:
+		return n.cfg.Brokers
+	}
+	return signaling.Home(peer.Key, signaling.CallBrokers)
 }
 
 // refresh asks the peer for its current address.

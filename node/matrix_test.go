@@ -145,7 +145,7 @@ func (o *outcomes) add(one *outcome) {
 // TestMatrix connects across every pair of networks, one subtest for each, in
 // labs side by side (as many as -parallel says):
 //
-//	go test ./node -run TestMatrix -matrix=all -parallel 4 -timeout 2h -matrix.out=docs/matrix.md
+//	go test ./node -run TestMatrix -matrix=all -parallel 8 -timeout 2h -matrix.out=docs/matrix.md
 func TestMatrix(t *testing.T) {
 	cells := quickMatrix()
 	if *matrixFlag == "all" {

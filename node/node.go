@@ -50,9 +50,10 @@ type Node struct {
 	tuples   *tuples   // four-tuples of the warm port that are in use
 	learned  *learned  // from earlier calls; nil where nothing is remembered
 
-	probing sync.WaitGroup // the probes of the start
-	stale   chan struct{}  // has an element when the mapping may have moved
-	lost    atomic.Bool    // a broker's connection was, and none has opened since
+	ownBrokers bool           // Config named some
+	probing    sync.WaitGroup // the probes of the start
+	stale      chan struct{}  // has an element when the mapping may have moved
+	lost       atomic.Bool    // a broker's connection was, and none has opened since
 
 	accepting atomic.Bool
 	unproven  chan struct{} // a place for each accepted connection under proof
@@ -73,6 +74,7 @@ var _ net.Listener = (*Node)(nil)
 // the same, is usable on its LAN, and says in Health what is missing. ctx
 // bounds the start only; Close ends the node.
 func New(ctx context.Context, cfg Config) (*Node, error) {
+	ownBrokers := len(cfg.Brokers) > 0
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -86,7 +88,8 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
+		ownBrokers: ownBrokers,
+		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
 		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),

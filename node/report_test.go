@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"flag"
 	"fmt"
 	"strings"
 	"time"
@@ -70,18 +71,17 @@ func renderGrid(all []*outcome, refuse natlab.Refusal) string {
 	for _, o := range all {
 		at[o.cell.String()] = o
 	}
-	list := append(terrains[:len(terrains):len(terrains)], refusesCrossed)
 	var b, rows strings.Builder
 	fmt.Fprintf(&b, "\n## NATs that answer strangers with %s\n\n", strings.Replace(refusalName(refuse), "drop", "nothing", 1))
 	b.WriteString("Rows call columns. Each cell: success, median and worst time in ms.\n\n| |")
-	for _, callee := range list {
+	for _, callee := range terrains {
 		fmt.Fprintf(&b, " %s |", callee.name)
 	}
-	b.WriteString("\n| --- |" + strings.Repeat(" --- |", len(list)) + "\n")
-	for _, caller := range list {
+	b.WriteString("\n| --- |" + strings.Repeat(" --- |", len(terrains)) + "\n")
+	for _, caller := range terrains {
 		found := false
 		fmt.Fprintf(&rows, "| %s |", caller.name)
-		for _, callee := range list {
+		for _, callee := range terrains {
 			o := at[cell{caller, callee, refuse}.String()]
 			found = found || o != nil
 			fmt.Fprintf(&rows, " %s |", field(o))
@@ -91,6 +91,9 @@ func renderGrid(all []*outcome, refuse natlab.Refusal) string {
 			b.WriteString(rows.String())
 		}
 		rows.Reset()
+	}
+	if o := at[cell{refusesCrossed, refusesCrossed, refuse}.String()]; o != nil {
+		fmt.Fprintf(&b, "\nTwo port-restricted NATs that both refuse simultaneous open: %s.\n", field(o))
 	}
 	return b.String()
 }
@@ -116,6 +119,9 @@ func commandLine() string {
 	s := "go test ./node -run TestMatrix -matrix=" + *matrixFlag
 	if *runsFlag > 0 {
 		s += fmt.Sprintf(" -matrix.runs=%d", *runsFlag)
+	}
+	if p := flag.Lookup("test.parallel"); p != nil {
+		s += " -parallel " + p.Value.String()
 	}
 	return s + " -matrix.out=" + *outFlag
 }

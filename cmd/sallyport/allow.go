@@ -5,6 +5,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/signaling"
+	"github.com/sallyport-net/sallyport/signaling/reflector"
 )
 
 // parseAllow reads --allow: everyone, nobody, or node ids (an address in its
@@ -42,11 +43,15 @@ func parseAllow(list string) (signaling.Admission, error) {
 	return signaling.Only(keys...), nil
 }
 
-// checkBirthday checks --birthday: for whom a node dials many ports at once.
-func checkBirthday(who string) error {
+// parseBirthday reads --birthday: for whom a node dials many ports at once.
+func parseBirthday(who string) (reflector.Birthday, error) {
 	switch who {
-	case "listed", "always", "never":
-		return nil
+	case "listed":
+		return reflector.BirthdayListed, nil
+	case "always":
+		return reflector.BirthdayAlways, nil
+	case "never":
+		return reflector.BirthdayNever, nil
 	}
-	return misused("try --birthday listed, always or never", "--birthday %q is not understood", who)
+	return 0, misused("try --birthday listed, always or never", "--birthday %q is not understood", who)
 }

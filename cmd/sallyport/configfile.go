@@ -8,13 +8,19 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 	"github.com/spf13/pflag"
 )
 
-// maxConfig is how much of a configuration file is read.
-const maxConfig = 64 << 10
+// maxConfig is how much of a configuration file is read, and maxConfigLine how
+// long a line of it may be: the decoder takes minutes for a key of 60 kB with
+// a dot after every letter.
+const (
+	maxConfig     = 64 << 10
+	maxConfigLine = 1 << 10
+)
 
 // readConfig sets the flags that the file names and the command line does not.
 // Without a path it takes config.toml from the user's configuration directory,
@@ -48,17 +54,29 @@ func readConfig(path string, flags *pflag.FlagSet) error {
 
 // applyConfig is readConfig without the file.
 func applyConfig(path, text string, flags *pflag.FlagSet) error {
+	number := 0
+	for line := range strings.Lines(text) {
+		if number++; len(line) > maxConfigLine {
+			return misused("", "%s, line %d: longer than %d bytes", path, number, maxConfigLine)
+		}
+	}
 	var file map[string]toml.Primitive
 	meta, err := toml.Decode(text, &file)
 	if err != nil {
 		return configError(path, err)
 	}
 	for _, key := range meta.Keys() { // in the order of the file
-		value, ok := file[key[0]]
-		if !ok || len(key) > 1 {
-			continue // inside a table, which its own name gets refused
+		// No flag has a name with parts, as in a.b = 1, but it is refused where
+		// it stands.
+		value := file[key[0]]
+		for _, part := range key[1:] {
+			var table map[string]toml.Primitive
+			if err := meta.PrimitiveDecode(value, &table); err != nil {
+				return configError(path, err)
+			}
+			value = table[part]
 		}
-		if err := meta.PrimitiveDecode(value, &configKey{key[0], flags}); err != nil {
+		if err := meta.PrimitiveDecode(value, &configKey{key.String(), flags}); err != nil {
 			return configError(path, err)
 		}
 	}

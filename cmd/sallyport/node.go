@@ -81,14 +81,15 @@ func (n *nodeCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := checkBirthday(n.birth); err != nil {
+	birthday, err := parseBirthday(n.birth)
+	if err != nil {
 		return err
 	}
 	cfg, err := n.nodeConfig(&n.flags)
 	if err != nil {
 		return err
 	}
-	cfg.Admission = &admission
+	cfg.Admission, cfg.Birthday = &admission, birthday
 	nd, err := n.startNode(ctx, cfg, false)
 	if err != nil {
 		return err

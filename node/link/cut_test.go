@@ -1,0 +1,54 @@
+package link
+
+import (
+	"errors"
+	"io"
+	"testing"
+	"time"
+)
+
+// A connection that is cut between two records must not look like one that has
+// ended: what has arrived is not all.
+func TestCutIsNoEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(*Conn) error
+		want error
+	}{
+		"half-closed": {(*Conn).CloseWrite, io.EOF},
+		"closed":      {(*Conn).Close, io.EOF},
+		"cut":         {func(c *Conn) error { return c.NetConn().Close() }, ErrCut},
+	} {
+		t.Run(name, func(t *testing.T) {
+			caller, callee := pair(t)
+			a, err := caller.Nominate([16]byte{1}, Stream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := callee.Nomination(time.Now().Add(5 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			b, err := callee.Admit()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			defer a.Close()
+			if err := a.Verdict(); err != nil { // else unread input would make the end an RST
+				t.Fatal(err)
+			}
+			if _, err := a.Write([]byte("not all")); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.end(a); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, 7)
+			if _, err := io.ReadFull(b, got); err != nil || string(got) != "not all" {
+				t.Fatalf("got %q, %v", got, err)
+			}
+			if _, err := b.Read(got); !errors.Is(err, c.want) || errors.Is(err, io.EOF) != (c.want == io.EOF) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+}
