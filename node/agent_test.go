@@ -77,7 +77,7 @@ type order struct {
 	Bytes   int           `json:"bytes,omitempty"`
 	Keep    bool          `json:"keep,omitempty"` // leave the connection open
 	Use     int           `json:"use,omitempty"`  // exchange over the kept connection of that number, from 1, and end it
-	Drop    bool          `json:"drop,omitempty"` // close all connections that were accepted
+	Drop    bool          `json:"drop,omitempty"` // close all connections, those that were accepted too
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Report  bool          `json:"report,omitempty"`
 }
@@ -242,7 +242,10 @@ func (p *player) obey(ctx context.Context, o order) reply {
 		for _, c := range p.accepted {
 			_ = c.Close()
 		}
-		p.accepted = nil
+		for _, c := range p.kept {
+			_ = c.Close()
+		}
+		p.accepted, p.kept = nil, nil
 		return reply{}
 	case o.Use > 0:
 		r := reply{}
