@@ -65,6 +65,7 @@ type role struct {
 	Flooded  bool            `json:"flooded,omitempty"` // a broker that lets everything through
 	NoAccept bool            `json:"no_accept,omitempty"`
 	Port     uint16          `json:"port,omitempty"`
+	State    string          `json:"state,omitempty"` // the state directory
 	// Each 0 is the node's own default.
 	KeepAlive time.Duration `json:"keep_alive,omitempty"`
 	Refresh   time.Duration `json:"refresh,omitempty"`
@@ -76,7 +77,7 @@ type order struct {
 	Bytes   int           `json:"bytes,omitempty"`
 	Keep    bool          `json:"keep,omitempty"` // leave the connection open
 	Use     int           `json:"use,omitempty"`  // exchange over the kept connection of that number, from 1, and end it
-	Drop    bool          `json:"drop,omitempty"` // close all connections that were accepted
+	Drop    bool          `json:"drop,omitempty"` // close all connections, those that were accepted too
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Report  bool          `json:"report,omitempty"`
 }
@@ -138,7 +139,7 @@ func playServer(ctx context.Context, r role) error {
 
 func playNode(ctx context.Context, r role) error {
 	cfg := node.Config{MachineID: r.Machine, STUN: r.STUN, Strategies: r.Only, HideLAN: r.HideLAN,
-		Port: r.Port, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
+		Port: r.Port, StateDir: r.State, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
 	if r.Key != "" {
 		var raw []byte
 		if _, err := fmt.Sscanf(r.Key, "%x", &raw); err != nil {
@@ -241,7 +242,10 @@ func (p *player) obey(ctx context.Context, o order) reply {
 		for _, c := range p.accepted {
 			_ = c.Close()
 		}
-		p.accepted = nil
+		for _, c := range p.kept {
+			_ = c.Close()
+		}
+		p.accepted, p.kept = nil, nil
 		return reply{}
 	case o.Use > 0:
 		r := reply{}

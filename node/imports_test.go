@@ -28,8 +28,9 @@ var mayImport = map[string][]string{
 	"signaling/broker":        {"signaling"},
 	"punch":                   {"address", "nat"},
 	"node/link":               {"address"},
+	"node/memory":             {},
 	"node": {
-		"address", "nat", "nat/probe", "node/link", "punch",
+		"address", "nat", "nat/probe", "node/link", "node/memory", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }

@@ -49,6 +49,7 @@ type Node struct {
 	answers  *answered // nominations that we have taken, and dials that we owe
 	tuples   *tuples   // four-tuples of the warm port that are in use
 	counters *counters // port counters of our NATs
+	learned  *learned  // from earlier calls; nil where nothing is remembered
 
 	ownBrokers bool           // Config named some
 	probing    sync.WaitGroup // the probes of the start
@@ -95,6 +96,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
 		stale: make(chan struct{}, 1),
 	}
+	n.learned = recall(cfg)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if err := n.startSignaling(); err != nil {
 		n.cancel(err)
@@ -102,6 +104,9 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.all.Go(n.serve)
+	if n.learned != nil {
+		n.all.Go(func() { n.learned.keep(n.ctx) })
+	}
 	if err := n.waitReady(ctx); err != nil {
 		_ = n.Close()
 		return nil, err

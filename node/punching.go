@@ -44,6 +44,7 @@ const (
 // punch opens both NATs at once, for the best pair of each family.
 func (c *call) punch(ctx context.Context) error {
 	defer c.opened()
+	defer close(c.punched)
 	pairs := punchable(c.node.Address(), c.peer)
 	if len(pairs) == 0 {
 		return notTried("both are behind the same external address, or have no address family in common")
@@ -82,7 +83,13 @@ func (c *call) punchPair(ctx context.Context, p pair) error {
 	if m.Caller.Probe || m.Callee.Probe {
 		rounds = predictedRounds
 	}
-	for round := 0; round < rounds; {
+	first := 0
+	if rounds == standingRounds && c.lessons.anewFirst(p, m.Method) {
+		first = 1
+	}
+	for k := 0; k < rounds; {
+		round := (first + k) % rounds
+		c.lessons.tryPunch(p, m.Method, round > 0)
 		err = c.punchRound(ctx, round, p, m, brokers)
 		switch {
 		case err == nil || ctx.Err() != nil:
@@ -92,7 +99,7 @@ func (c *call) punchPair(ctx context.Context, p pair) error {
 		case final(err):
 			return err
 		default:
-			round++
+			k++
 		}
 		c.note(Punch, "%v", err)
 	}
