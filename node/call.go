@@ -36,8 +36,9 @@ type call struct {
 	punching chan struct{} // closed when the first punch has its mapping, or will not come
 	opened   func()        // closes it
 
-	mu  sync.Mutex
-	log []Event
+	mu   sync.Mutex
+	log  []Event
+	over bool // the race is
 }
 
 // offer is a proven link and how it came.
@@ -84,13 +85,35 @@ func (c *call) prove(ctx context.Context, via Strategy, conn net.Conn) error {
 		return err
 	}
 	linger(conn)
-	select {
-	case c.proven <- offer{l, via}:
-		c.note(via, "proven")
-	default:
-		_ = l.Close() // another link was faster
-	}
+	c.note(via, "proven")
+	c.offer(l, via)
 	return nil
+}
+
+// offer hands a proven link to the race, which takes the first.
+func (c *call) offer(l *link.Link, via Strategy) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		select {
+		case c.proven <- offer{l, via}:
+			return
+		default:
+		}
+	}
+	_ = l.Close() // another link was faster
+}
+
+// end closes what was offered too late, now and from now on.
+func (c *call) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	select {
+	case late := <-c.proven:
+		_ = late.link.Close()
+	default:
+	}
 }
 
 // busyPause is how long a peer that is busy is left alone.

@@ -73,21 +73,15 @@ func (n *Node) open(ctx context.Context, peer address.Address, purpose link.Purp
 // link, and waits for the others to end.
 func (c *call) race(ctx context.Context) (offer, []Failure) {
 	ctx, cancel := context.WithCancel(ctx)
-	var runners sync.WaitGroup
-	defer runners.Wait()
-	defer cancel()
 	c.ctx = ctx
-	// A link that is offered when the choice is made already is closed.
-	defer func() {
-		select {
-		case late := <-c.proven:
-			_ = late.link.Close()
-		default:
-		}
-	}()
-
+	var runners sync.WaitGroup
 	leave := c.joinBrokers(ctx, &runners)
-	defer leave()
+	defer func() {
+		cancel() // first: whoever still waits for a broker or a peer need not
+		leave()
+		runners.Wait()
+		c.end()
+	}()
 	if len(c.peer.Interfaces()) == 0 {
 		if err := c.refresh(ctx); err != nil {
 			return offer{}, []Failure{{Direct, err}}

@@ -25,7 +25,7 @@ func (a *agent) eventually(what string, within time.Duration, ok func(reply) boo
 			return r
 		}
 	}
-	a.t.Fatalf("%s: not %s within %v: %s, health %q, %s", a.host.Name(), what, within, r.Address, r.Health, r.Report)
+	a.t.Fatalf("%s: not %s within %v: %s, health %q", a.host.Name(), what, within, r.Address, r.Health)
 	return r
 }
 

@@ -95,3 +95,18 @@ func TestRandomToRandomIsNamed(t *testing.T) {
 	}
 	t.Logf("after %v: %s (hint: %s)", r.Took.Round(time.Millisecond), r.Error, r.Hint)
 }
+
+// Without any server, and with nothing configured, a node starts, says what it
+// misses, and connects on its LAN.
+func TestLANWithoutServers(t *testing.T) {
+	w := newWorld(t)
+	box := w.nat(natlab.NAT{})
+	nothing := func(r *role) { r.Brokers, r.STUN = nil, nil }
+	caller, callee := w.node(w.host("caller", box), nothing), w.node(w.host("callee", box), nothing)
+	if caller.Health == "" || callee.Health == "" {
+		t.Errorf("the nodes miss nothing: %q, %q", caller.Health, callee.Health)
+	}
+	if r := caller.mustConnect(callee.Address, 1<<20); r.Via != node.Direct {
+		t.Errorf("via %s", r.Via)
+	}
+}
