@@ -78,14 +78,21 @@ func (h *tcpHand) own(ctx context.Context, others *sync.WaitGroup) {
 	if !together && len(callers) > 1 {
 		again()
 	}
-	if len(callers) > 1 && (len(first) == 0 || len(second) == 0) {
-		for _, fs := range [][]nat.Filtered{first, second} {
-			for i := range fs {
-				fs[i].Refusal = nat.RefusalUnknown // by one server's word
-			}
-		}
+	if len(callers) > 1 {
+		first, second = confirmed(first, second), confirmed(second, first)
 	}
 	h.p.filtered(nat.TCP, append(first, second...)...)
+}
+
+// confirmed leaves only those refusals in fs that another server has met as well.
+func confirmed(fs, others []nat.Filtered) []nat.Filtered {
+	fs = slices.Clone(fs)
+	for i, f := range fs {
+		if !slices.ContainsFunc(others, func(o nat.Filtered) bool { return o.ChangeIP == f.ChangeIP && o.Refusal == f.Refusal }) {
+			fs[i].Refusal = nat.RefusalUnknown
+		}
+	}
+	return fs
 }
 
 // trusted gives the servers that have answered, but for the liars.
