@@ -87,6 +87,7 @@ func TestLabEveryNAT(t *testing.T) {
 		{"linux masquerade", []natlab.NAT{{Kernel: true}}, nat.PortRestricted, nat.Delta{Kind: nat.Equal}, nat.EndpointIndependent},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			oneSided := strings.Contains(c.name, "blocked")
 			var h *natlab.Host
 			var out outcome
