@@ -8,15 +8,15 @@ import (
 
 // Assemble makes the report of what a probe has heard.
 //
-// Type and Delta describe TCP. How TCP is filtered cannot be asked without
-// help from a third party, so UDP's filtering stands for it; where that is
-// unknown, the narrower of the types that are possible is named, with less
+// Type and Delta describe TCP. How TCP is filtered only servers of our own can
+// help to see; without them UDP's filtering stands for it; where that is
+// unknown too, the narrower of the types that are possible is named, with less
 // confidence. Where nobody answered over TCP, UDP is the guess for it. Delta
 // is always one that may stand in an address: with too few samples, Random.
 func Assemble(s Samples) Report {
 	r := Report{Local: s.Local, Took: s.Took}
-	udpMap, udpFilter := judge(&r.UDP, s.UDP)
-	tcpMap, _ := judge(&r.TCP, s.TCP)
+	udpMap, filter := judge(&r.UDP, s.UDP)
+	tcpMap, tcpFilter := judge(&r.TCP, s.TCP)
 
 	m, answered := tcpMap, r.TCP.Answered > 0
 	switch {
@@ -26,10 +26,17 @@ func Assemble(s Samples) Report {
 		guess.Guess, guess.Confidence = true, r.UDP.Confidence/2
 		r.TCP, m, r.Guess = guess, udpMap, true
 	case answered:
-		r.TCP.Filtering = udpFilter.Behavior
+		filter = filterOfTCP(tcpFilter, filter)
+		r.TCP.Filtering, r.Refusal, r.Hairpin = filter.Behavior, filter.Refusal, s.Hairpin
 		m = borrow(&r.TCP, tcpMap, udpMap)
+		if len(tcpMap.Lying) > 0 && udpMap.Behavior != tcpMap.Behavior {
+			// Whoever is said to lie may be the honest one, of whom a counter
+			// and a liar who adds one make a minority.
+			m.Confidence *= 0.8
+			r.TCP.Confidence = min(r.TCP.Confidence, m.Confidence)
+		}
 	}
-	r.Externals = ranked(clean(slices.Concat(s.TCP.Mappings, s.UDP.Mappings)))
+	r.Externals = ranked(slices.Concat(honest(s.TCP.Mappings, r.TCP.Lying), honest(s.UDP.Mappings, r.UDP.Lying)))
 	if len(r.Externals) > 0 {
 		r.External = r.Externals[0]
 	}
@@ -37,8 +44,10 @@ func Assemble(s Samples) Report {
 	if answered && s.WarmPort != 0 {
 		r.Warm, r.WarmPort = warm(s, tcpMap), s.WarmPort
 	}
-	r.Type, r.Confidence = typeOf(m, udpFilter, answered || r.UDP.Answered > 0)
-	r.Depth, r.Hops = Depth(r.Type, s.Hops), s.Hops
+	r.Type, r.Confidence = typeOf(m, filter, answered || r.UDP.Answered > 0)
+	if r.Hops = s.Hops; r.UDP.Answered > 0 { // else the walk may have ended at what blocks UDP
+		r.Depth = Depth(r.Type, s.Hops)
+	}
 	switch {
 	case r.Type == Blocked, r.Type == Open, r.Type == SymmetricFirewall:
 		r.Delta = Delta{Kind: NotApplicable}
@@ -50,6 +59,11 @@ func Assemble(s Samples) Report {
 		r.Confidence /= 2
 	}
 	return r
+}
+
+// honest leaves out what liars have said.
+func honest(ms []Mapping, lying []netip.AddrPort) []Mapping {
+	return slices.DeleteFunc(clean(ms), func(m Mapping) bool { return slices.Contains(lying, m.Server) })
 }
 
 // judge fills in what one transport shows by itself.

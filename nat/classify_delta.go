@@ -63,7 +63,11 @@ func ClassifyDelta(ms []Mapping, m MappingVerdict) DeltaVerdict {
 	}
 	var best chain
 	for _, run := range runs {
-		if c, ok := findChain(byLocalPort(run)); ok && c.score > best.score {
+		c, ok := findChain(byLocalPort(run))
+		if !ok {
+			c, ok = brokenRun(byLocalPort(run))
+		}
+		if ok && c.score > best.score {
 			best = c
 		}
 	}
@@ -82,6 +86,24 @@ func ClassifyDelta(ms []Mapping, m MappingVerdict) DeltaVerdict {
 		v.Confidence = min(v.Confidence, 0.4)
 	}
 	return v
+}
+
+// brokenRun finds the step that nearly all neighbours of a run share, though
+// not all stand on one counter: an inner NAT may have run over the end of its
+// range on the way.
+func brokenRun(ports []uint16, places []int) (best chain, ok bool) {
+	count := map[int]int{}
+	for i := 1; i < len(ports); i++ {
+		d, gap := distance(ports[i-1], ports[i]), places[i]-places[i-1]
+		if d == 0 || d%gap != 0 {
+			continue
+		}
+		count[d/gap]++
+		if n := count[d/gap]; n >= 3 && n+2 >= len(ports) && n > best.constant {
+			best, ok = chain{step: d / gap, covered: float64(n) / float64(len(ports)-1), exact: 1, constant: n, score: float64(n)}, true
+		}
+	}
+	return best, ok
 }
 
 // besides judges a counter that was found in a run of consecutive local ports

@@ -68,8 +68,12 @@ func TestClassifyFiltering(t *testing.T) {
 	s1, s2 := netip.MustParseAddrPort("1.0.0.1:3478"), netip.MustParseAddrPort("2.0.0.1:3478")
 	elsewhere, otherPort := netip.MustParseAddrPort("1.0.0.9:3479"), netip.MustParseAddrPort("1.0.0.1:3479")
 	var silence netip.AddrPort
-	both := func(s, from netip.AddrPort, alive bool) Filtered { return Filtered{s, true, true, from, alive} }
-	port := func(s, from netip.AddrPort, alive bool) Filtered { return Filtered{s, false, true, from, alive} }
+	both := func(s, from netip.AddrPort, alive bool) Filtered {
+		return Filtered{Server: s, ChangeIP: true, ChangePort: true, From: from, Alive: alive}
+	}
+	port := func(s, from netip.AddrPort, alive bool) Filtered {
+		return Filtered{Server: s, ChangePort: true, From: from, Alive: alive}
+	}
 	for _, tt := range []struct {
 		name string
 		in   []Filtered

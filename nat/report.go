@@ -18,7 +18,7 @@ type Report struct {
 	UDP      Finding
 	TCP      Finding
 	// Externals are all external addresses that servers saw, the most seen
-	// first. More than one means a NAT with several addresses, or a liar.
+	// first. More than one means a NAT with several addresses, or two ways out.
 	Externals []netip.Addr
 	// Confidence in Type, from 0 (a guess) to 1.
 	Confidence float64
@@ -42,7 +42,7 @@ type Finding struct {
 	Answered  int       // servers that answered; 0 means that the transport is blocked or unserved
 	Asked     int       // servers that were asked
 	Mapping   Behavior  // RFC 4787 §4.1
-	Filtering Behavior  // RFC 4787 §5; for TCP it is what UDP showed
+	Filtering Behavior  // RFC 4787 §5; for TCP it is what UDP showed, unless a server of ours could call us
 	Delta     Delta     // how ports move
 	Ports     PortRange // the range that a counter was seen to wrap in; zero if it was not
 	Samples   []Mapping // what the verdict rests on, oldest first

@@ -12,28 +12,32 @@ type Samples struct {
 	Local    netip.Addr // the interface's own address
 	WarmPort uint16     // the node's own TCP port; 0 if it has none
 	UDP, TCP Heard
+	Hairpin  Answer       // whether two of our TCP ports met at their external endpoints
 	Hops     []netip.Addr // the first routers of the way out; the zero Addr is a silent one
 	Took     time.Duration
 }
 
 // Heard is what a probe has heard over one transport.
 type Heard struct {
-	Asked    int        // servers that were asked
-	Mappings []Mapping  // in any order
-	Filters  []Filtered // UDP only
+	Asked    int       // servers that were asked
+	Mappings []Mapping // in any order
+	Filters  []Filtered
 }
 
 // Filtered is the outcome of one request that asked a server to answer from
-// another address (RFC 5780 §4.4), sent from a socket that had written to that
-// server and to nobody else.
+// another address (RFC 5780 §4.4), or over TCP to call from there, sent from a
+// socket that had written to that server and to nobody else.
 type Filtered struct {
 	Server     netip.AddrPort // that was asked
 	ChangeIP   bool           // to answer from another IP (and port)
 	ChangePort bool           // to answer from another port
 	From       netip.AddrPort // where the answer came from; zero for silence
 	// Alive tells that the address from which the answer should have come
-	// does answer when it is written to, so that silence means a filter.
+	// does answer when it is written to, so that silence means a filter; over
+	// TCP, that the server says that it has called.
 	Alive bool
+	// Refusal is what the server met when it called and did not get in; TCP only.
+	Refusal Refusal
 }
 
 // clean gives the valid ones of ms with IPv4 addresses unmapped, in the order

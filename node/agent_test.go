@@ -66,6 +66,7 @@ type role struct {
 	NoAccept bool            `json:"no_accept,omitempty"`
 	PortMap  bool            `json:"port_map,omitempty"`
 	Port     uint16          `json:"port,omitempty"`
+	State    string          `json:"state,omitempty"` // the state directory
 	// Each 0 is the node's own default.
 	KeepAlive time.Duration `json:"keep_alive,omitempty"`
 	Refresh   time.Duration `json:"refresh,omitempty"`
@@ -77,7 +78,7 @@ type order struct {
 	Bytes   int           `json:"bytes,omitempty"`
 	Keep    bool          `json:"keep,omitempty"` // leave the connection open
 	Use     int           `json:"use,omitempty"`  // exchange over the kept connection of that number, from 1, and end it
-	Drop    bool          `json:"drop,omitempty"` // close all connections that were accepted
+	Drop    bool          `json:"drop,omitempty"` // close all connections, those that were accepted too
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Report  bool          `json:"report,omitempty"`
 }
@@ -139,7 +140,7 @@ func playServer(ctx context.Context, r role) error {
 
 func playNode(ctx context.Context, r role) error {
 	cfg := node.Config{MachineID: r.Machine, STUN: r.STUN, Strategies: r.Only, HideLAN: r.HideLAN,
-		NoPortMap: !r.PortMap, Port: r.Port, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
+		NoPortMap: !r.PortMap, Port: r.Port, StateDir: r.State, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
 	if r.Key != "" {
 		var raw []byte
 		if _, err := fmt.Sscanf(r.Key, "%x", &raw); err != nil {
@@ -242,7 +243,10 @@ func (p *player) obey(ctx context.Context, o order) reply {
 		for _, c := range p.accepted {
 			_ = c.Close()
 		}
-		p.accepted = nil
+		for _, c := range p.kept {
+			_ = c.Close()
+		}
+		p.accepted, p.kept = nil, nil
 		return reply{}
 	case o.Use > 0:
 		r := reply{}

@@ -29,8 +29,9 @@ var mayImport = map[string][]string{
 	"signaling/broker":        {"signaling"},
 	"punch":                   {"address", "nat"},
 	"node/link":               {"address"},
+	"node/memory":             {},
 	"node": {
-		"address", "nat", "nat/portmap", "nat/probe", "node/link", "punch",
+		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }

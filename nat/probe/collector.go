@@ -28,13 +28,14 @@ func (c *collector) heard(t nat.Transport, m nat.Mapping) {
 	h.Mappings = append(h.Mappings, m)
 }
 
-func (c *collector) filtered(f ...nat.Filtered) {
+func (c *collector) filtered(t nat.Transport, f ...nat.Filtered) {
 	for _, f := range f {
-		c.log.Debug("stun filter test", "server", f.Server, "ip", f.ChangeIP, "port", f.ChangePort, "from", f.From, "alive", f.Alive)
+		c.log.Debug("stun filter test", "transport", t, "server", f.Server, "ip", f.ChangeIP, "port", f.ChangePort, "from", f.From, "alive", f.Alive)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.s.UDP.Filters = append(c.s.UDP.Filters, f...)
+	h := c.of(t)
+	h.Filters = append(h.Filters, f...)
 }
 
 func (c *collector) walked(k int, router netip.Addr) {
@@ -45,6 +46,13 @@ func (c *collector) walked(k int, router netip.Addr) {
 		c.s.Hops = make([]netip.Addr, nat.MaxHops)
 	}
 	c.s.Hops[k] = router
+}
+
+func (c *collector) turned(a nat.Answer) {
+	c.log.Debug("hairpin test", "seen", a)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.s.Hairpin = a
 }
 
 func (c *collector) asked(t nat.Transport) {
@@ -86,6 +94,7 @@ func (c *collector) report() nat.Report {
 	s.UDP.Mappings = append([]nat.Mapping(nil), s.UDP.Mappings...)
 	s.TCP.Mappings = append([]nat.Mapping(nil), s.TCP.Mappings...)
 	s.UDP.Filters = append([]nat.Filtered(nil), s.UDP.Filters...)
+	s.TCP.Filters = append([]nat.Filtered(nil), s.TCP.Filters...)
 	s.Hops = append([]netip.Addr(nil), s.Hops...)
 	c.mu.Unlock()
 	s.Took = time.Since(c.start)

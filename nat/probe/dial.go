@@ -65,14 +65,17 @@ func (d dialer) dial(ctx context.Context, to netip.AddrPort, begun func()) (*net
 
 // question asks one Binding request over c and waits for the answer until ctx
 // ends. A connection on which that has failed is of no more use.
-func question(ctx context.Context, c *net.TCPConn) (reply, error) {
+func question(ctx context.Context, c *net.TCPConn) (reply, error) { return questionWith(ctx, c, 0) }
+
+// questionWith asks to be called as well, as the flags say.
+func questionWith(ctx context.Context, c *net.TCPConn, call uint32) (reply, error) {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer func() {
 		if stop() {
 			_ = c.SetDeadline(time.Time{})
 		}
 	}()
-	id, raw := request(0)
+	id, raw := requestWith(attrCall, call)
 	sent := time.Now()
 	if _, err := c.Write(raw); err != nil {
 		return reply{}, cause(ctx, err)

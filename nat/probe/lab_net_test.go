@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"net/netip"
@@ -46,15 +47,7 @@ func newNet20(t *testing.T) *net20 {
 		if i < 2 {
 			cfg.Alternate, cfg.OnePort = netip.AddrPortFrom(h.Addrs()[1], 3479), false
 		}
-		if err := h.Do(func() error {
-			s, err := NewServer(cfg)
-			if err == nil {
-				t.Cleanup(func() { _ = s.Close() })
-			}
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
+		startOn(t, h, cfg)
 		n.servers = append(n.servers, cfg.Primary.String())
 	}
 	stop := lab.Watch(func(p natlab.Packet) {
@@ -74,6 +67,36 @@ func newNet20(t *testing.T) *net20 {
 	})
 	t.Cleanup(stop)
 	return n
+}
+
+// startOn runs a server on a host of a lab, in a process of its own.
+func startOn(t *testing.T, h *natlab.Host, cfg ServerConfig) {
+	t.Helper()
+	raw, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := h.Command(context.Background(), os.Args[0])
+	c.Env = append(os.Environ(), playServer+"="+string(raw))
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = c.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("a STUN server says %q, %v", line, err)
+	}
 }
 
 // packets gives how many packets came from an external address.

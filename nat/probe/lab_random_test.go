@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/natlab"
 )
 
 // mostUnsure is how many of a hundred NATs may leave a probe unsure.
@@ -88,9 +89,9 @@ func judge(t *testing.T, n *net20, c course) nat.Report {
 		r.UDP.Mapping, r.UDP.Filtering, brief(r.UDP.Samples), r.TCP.Mapping, r.TCP.Filtering, brief(r.TCP.Samples))
 	switch wrongs := expect(c).wrongs(r); {
 	case r.Sure() && len(wrongs) > 0:
-		t.Errorf("%+v\n%s\n%s", c, strings.Join(wrongs, "\n"), facts)
+		t.Errorf("%+v\n%s\n%s", []natlab.NAT(c), strings.Join(wrongs, "\n"), facts)
 	case !r.Sure():
-		t.Logf("unsure: %+v\n%s\n%s", c, strings.Join(wrongs, "\n"), facts)
+		t.Logf("unsure: %+v\n%s\n%s", []natlab.NAT(c), strings.Join(wrongs, "\n"), facts)
 	}
 	if udp, tcp := n.packets(h.External()); udp > mostPackets || tcp > mostPackets {
 		t.Errorf("%d packets over UDP, %d over TCP: want at most %d", udp, tcp, mostPackets)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"strings"
@@ -24,6 +25,15 @@ const playProbe = "SALLYPORT_TEST_PROBE"
 // the other, each by one of the servers named, and print the mappings.
 const playMap = "SALLYPORT_TEST_MAP"
 
+// playServer, in the environment, makes it be a STUN server with the
+// ServerConfig that it holds until its standard input ends. A server that
+// calls clients back opens sockets of its own accord, which wants a process.
+const playServer = "SALLYPORT_TEST_STUN"
+
+// playLifetime, in the environment, makes it find the lifetime of a mapping
+// with the LifetimeConfig that it holds, and print the Lifespan.
+const playLifetime = "SALLYPORT_TEST_LIFETIME"
+
 // outcome is what a probe on a host of a lab prints.
 type outcome struct {
 	Reports []nat.Report // by Progress, and the last one
@@ -35,6 +45,20 @@ func TestMain(m *testing.M) {
 	natlab.Main()
 	if c := os.Getenv(playProbe); c != "" {
 		if err := play(c); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if c := os.Getenv(playLifetime); c != "" {
+		if err := playALifetime(c); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if c := os.Getenv(playServer); c != "" {
+		if err := serve(c); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -65,6 +89,32 @@ func play(config string) error {
 		out.Error = err.Error()
 	}
 	return json.NewEncoder(os.Stdout).Encode(out)
+}
+
+func serve(config string) error {
+	var cfg ServerConfig
+	if err := json.Unmarshal([]byte(config), &cfg); err != nil {
+		return err
+	}
+	s, err := NewServer(cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return s.Close()
+}
+
+func playALifetime(config string) error {
+	var cfg LifetimeConfig
+	if err := json.Unmarshal([]byte(config), &cfg); err != nil {
+		return err
+	}
+	span, err := Lifetime(context.Background(), cfg)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(span)
 }
 
 func playMaps(servers []string) error {

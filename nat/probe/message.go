@@ -41,6 +41,9 @@ type message struct {
 	rewritten bool           // both were there and differed
 	other     netip.AddrPort // OTHER-ADDRESS, or else RFC 3489's CHANGED-ADDRESS
 	change    uint32         // flags of CHANGE-REQUEST
+	call      uint32         // flags of CALL
+	results   [2]callResult  // of CALL-RESULT
+	port      uint16         // of RESPONSE-PORT (RFC 5780 §7.5), 0 if there is none
 	code      int            // of ERROR-CODE, 0 if there is none
 	unknown   []stun.AttrType
 }
@@ -98,6 +101,20 @@ func (m *message) attributes(s *stun.Message) error {
 				err = fmt.Errorf("%v of %d bytes", a.Type, len(a.Value))
 			} else {
 				m.change = binary.BigEndian.Uint32(a.Value) & (changeIP | changePort)
+			}
+		case stun.AttrResponsePort:
+			if len(a.Value) != 4 && len(a.Value) != 2 {
+				err = fmt.Errorf("%v of %d bytes", a.Type, len(a.Value))
+			} else {
+				m.port = binary.BigEndian.Uint16(a.Value)
+			}
+		case attrCall:
+			if len(a.Value) == 4 {
+				m.call = binary.BigEndian.Uint32(a.Value) & (changeIP | changePort)
+			}
+		case attrCallResult:
+			if len(a.Value) == 4 && max(a.Value[0], a.Value[1]) <= byte(callSilent) {
+				m.results = [2]callResult{callResult(a.Value[0]), callResult(a.Value[1])}
 			}
 		case stun.AttrErrorCode:
 			if len(a.Value) < 4 {
@@ -163,12 +180,23 @@ func endpoint(ip []byte, port int) netip.AddrPort {
 // request builds a Binding request with a fresh transaction id; change holds
 // the flags of CHANGE-REQUEST, 0 for none.
 func request(change uint32) (transactionID, []byte) {
+	return requestWith(stun.AttrChangeRequest, change)
+}
+
+// requestToPort builds a Binding request to be answered to another port of ours.
+func requestToPort(port uint16) (transactionID, []byte) {
+	return requestWith(stun.AttrResponsePort, uint32(port)<<16)
+}
+
+// requestWith builds a Binding request with flags in one attribute, which is
+// left out where they are 0.
+func requestWith(attribute stun.AttrType, flags uint32) (transactionID, []byte) {
 	m := stun.New()
 	m.TransactionID = stun.NewTransactionID()
 	m.SetType(stun.BindingRequest)
 	m.WriteHeader()
-	if change != 0 {
-		m.Add(stun.AttrChangeRequest, binary.BigEndian.AppendUint32(nil, change))
+	if flags != 0 {
+		m.Add(attribute, binary.BigEndian.AppendUint32(nil, flags))
 	}
 	return transactionID(m.Raw[4:headerSize]), m.Raw
 }
@@ -189,6 +217,11 @@ func (m message) answers(id transactionID) error {
 		return errors.New("an answer without a mapped address")
 	}
 	return nil
+}
+
+// asksOnly reports whether m is a plain Binding request of today.
+func (m message) asksOnly() bool {
+	return m.class == stun.ClassRequest && m.method == stun.MethodBinding && !m.old && len(m.unknown) == 0 && m.change == 0
 }
 
 // readMessage reads one message from a stream: the header says how long it is

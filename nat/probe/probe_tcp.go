@@ -31,7 +31,7 @@ func (p *prober) runTCP(ctx context.Context, servers []target, enough func()) {
 			return
 		}
 	}
-	h := &tcpHand{p: p, warm: dialer{netip.AddrPortFrom(p.local, warm), true, p.cfg.Control}}
+	h := &tcpHand{p: p, warm: dialer{netip.AddrPortFrom(p.local, warm), true, p.cfg.Control}, moved: make(chan struct{})}
 	defer h.close(0)
 	start := time.Now()
 	h.askAll(ctx, servers, true)
@@ -39,7 +39,8 @@ func (p *prober) runTCP(ctx context.Context, servers []target, enough func()) {
 	if len(alive) == 0 {
 		return
 	}
-	var others, report sync.WaitGroup
+	var others, report, own sync.WaitGroup
+	defer own.Wait()
 	defer report.Wait()
 	others.Go(func() {
 		if m := nat.ClassifyMapping(p.mappings(nat.TCP)); m.Behavior == nat.EndpointIndependent && m.Confidence > 0.7 {
@@ -49,6 +50,7 @@ func (p *prober) runTCP(ctx context.Context, servers []target, enough func()) {
 			h.askAll(ctx, more, false)
 		}
 	})
+	own.Go(func() { h.own(ctx, &others) })
 	burst := make(chan struct{})
 	report.Go(func() { // the first report has the first burst, if that is in time
 		others.Wait()
@@ -65,12 +67,14 @@ func (p *prober) runTCP(ctx context.Context, servers []target, enough func()) {
 		enough()
 	})
 	p.moves(ctx, nat.TCP, alive, h.burst, sync.OnceFunc(func() { close(burst) }))
+	close(h.moved)
 }
 
 // tcpHand holds the connections of one probe.
 type tcpHand struct {
-	p    *prober
-	warm dialer
+	p     *prober
+	warm  dialer
+	moved chan struct{} // closed when all ports have been looked at
 
 	mu    sync.Mutex
 	conns []paidConn
@@ -85,6 +89,7 @@ type paidConn struct {
 
 type tcpAnswer struct {
 	server, other netip.AddrPort
+	callers       uint32 // whence it can call us, as flags of CHANGE-REQUEST
 }
 
 // askAll asks servers from the warm port, all at once but in order. Configured
@@ -110,7 +115,7 @@ func (h *tcpHand) askAll(ctx context.Context, servers []target, configured bool)
 				return
 			}
 			h.mu.Lock()
-			h.heard = append(h.heard, tcpAnswer{t.at, r.other})
+			h.heard = append(h.heard, tcpAnswer{t.at, r.other, r.call})
 			h.mu.Unlock()
 			// With the handshake it took two round trips; twice this is three.
 			answers <- time.Since(start) * 3 / 4

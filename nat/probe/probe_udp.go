@@ -136,7 +136,7 @@ func (p *prober) testServer(ctx context.Context, base *asker, server, other neti
 	}
 	for i, t := range tests {
 		if !refused[i] {
-			p.filtered(t)
+			p.filtered(nat.UDP, t)
 		}
 	}
 }

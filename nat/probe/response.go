@@ -9,10 +9,11 @@ import (
 
 // answer is what a server puts into a response.
 type answer struct {
-	seen   netip.AddrPort // the client, as seen
-	origin netip.AddrPort // where the response comes from; zero to leave it out
-	other  netip.AddrPort // the server's other address; zero to leave it out
-	plain  bool           // MAPPED-ADDRESS besides XOR-MAPPED-ADDRESS
+	seen    netip.AddrPort // the client, as seen
+	origin  netip.AddrPort // where the response comes from; zero to leave it out
+	other   netip.AddrPort // the server's other address; zero to leave it out
+	callers uint32         // whence the server can call; 0 to leave it out
+	plain   bool           // MAPPED-ADDRESS besides XOR-MAPPED-ADDRESS
 }
 
 // respond builds the response to the request m: by RFC 8489 and 5780 with a
@@ -32,6 +33,9 @@ func respond(m message, a answer) []byte {
 	}
 	addAddress(s, stun.AttrResponseOrigin, a.origin)
 	addAddress(s, stun.AttrOtherAddress, a.other)
+	if a.callers != 0 {
+		s.Add(attrCall, binary.BigEndian.AppendUint32(nil, a.callers))
+	}
 	return finish(m, s)
 }
 
@@ -48,6 +52,13 @@ func refuse(m message, code stun.ErrorCode, unknown []stun.AttrType) []byte {
 		s.Add(stun.AttrUnknownAttributes, v)
 	}
 	return finish(m, s)
+}
+
+// addResults adds what became of calls to a response.
+func addResults(b []byte, results [2]callResult) []byte {
+	b = append(b, byte(attrCallResult>>8), byte(attrCallResult&0xff), 0, 4, byte(results[0]), byte(results[1]), 0, 0)
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)-headerSize))
+	return b
 }
 
 func begin(m message, t stun.MessageType) *stun.Message {

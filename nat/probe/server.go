@@ -31,6 +31,10 @@ type ServerConfig struct {
 	// on, of a server behind a one-to-one NAT. Default: the same.
 	AdvertisePrimary, AdvertiseAlternate netip.Addr
 	NoUDP, NoTCP                         bool
+	// NoCalls leaves out what our own clients ask over TCP: to be called, at
+	// the endpoint they ask from and nowhere else, from another port and from
+	// the Alternate IP, to see what their filters do.
+	NoCalls bool
 
 	// Rate is how many UDP requests a second one IPv4 address or IPv6 /64 may
 	// send, with bursts of four times as many. Default 50. Requests for a
@@ -103,13 +107,16 @@ func setDefault[T int | float64 | time.Duration](v *T, d T) {
 // Server is a STUN server (RFC 8489) that helps to discover NAT behaviour (RFC
 // 5780) over UDP and over TCP. It answers Binding requests and nothing else.
 type Server struct {
-	cfg    ServerConfig
-	spots  []*spot
-	limits *limiter
-	conns  *connections
-	wg     sync.WaitGroup
-	once   sync.Once
-	done   chan struct{}
+	cfg     ServerConfig
+	spots   []*spot
+	limits  *limiter
+	calling chan struct{}   // one for each call under way
+	ctx     context.Context // ends with the server
+	cancel  context.CancelFunc
+	conns   *connections
+	wg      sync.WaitGroup
+	once    sync.Once
+	done    chan struct{}
 }
 
 // spot is one address that the server listens on; ip and port are 0 for the
@@ -129,11 +136,13 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, done: make(chan struct{}),
+		cfg: cfg, done: make(chan struct{}), calling: make(chan struct{}, mostCalls),
 		limits: newLimiter(cfg.Rate, cfg.TotalRate),
 		conns:  newConnections(cfg.Conns, cfg.ConnsPerIP),
 	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.listen(); err != nil {
+		s.cancel()
 		return nil, fmt.Errorf("STUN server on %v: %w", cfg.Primary, err)
 	}
 	for _, p := range s.spots {
@@ -175,6 +184,7 @@ func (s *Server) Addr() netip.AddrPort { return s.spots[0].at }
 func (s *Server) Close() error {
 	s.once.Do(func() {
 		close(s.done)
+		s.cancel()
 		s.closeSpots()
 		s.conns.close()
 	})
@@ -243,5 +253,12 @@ func (s *Server) reply(p *spot, m message, source netip.AddrPort, stream bool) (
 			return p, refuse(m, stun.CodeUnknownAttribute, []stun.AttrType{stun.AttrChangeRequest})
 		}
 	}
-	return from, respond(m, answer{seen: source, origin: from.says, other: s.other(p), plain: stream})
+	if stream && m.port != 0 {
+		return p, refuse(m, stun.CodeUnknownAttribute, []stun.AttrType{stun.AttrResponsePort})
+	}
+	a := answer{seen: source, origin: from.says, other: s.other(p), plain: stream}
+	if stream && !m.old {
+		a.callers = s.callers(p)
+	}
+	return from, respond(m, a)
 }

@@ -57,6 +57,16 @@ func (s *Server) converse(p *spot, c net.Conn, source netip.AddrPort) {
 		if out == nil {
 			continue
 		}
+		if m.call != 0 && m.asksOnly() {
+			results, taken := s.calls(p, c, source, m.call)
+			out = addResults(out, results)
+			for _, c := range taken {
+				// Not yet: an RST that overtakes the end of the handshake
+				// leaves the client nothing to accept.
+				defer time.AfterFunc(callHold, func() { _ = c.Close() }).Stop()
+				defer c.Close()
+			}
+		}
 		if c.SetWriteDeadline(time.Now().Add(sendTime)) != nil {
 			return
 		}
