@@ -70,7 +70,6 @@ func play(text string) error {
 		return err
 	}
 	defer m.Close()
-	fmt.Println("mapped", m.External())
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin); stop() }()
 	<-ctx.Done()
 	return nil
