@@ -140,7 +140,7 @@ func playServer(ctx context.Context, r role) error {
 
 func playNode(ctx context.Context, r role) error {
 	cfg := node.Config{MachineID: r.Machine, STUN: r.STUN, Strategies: r.Only, HideLAN: r.HideLAN,
-		NoPortMap: !r.PortMap, Port: r.Port, StateDir: r.State, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
+		PortMap: r.PortMap, Port: r.Port, StateDir: r.State, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
 	if r.Key != "" {
 		var raw []byte
 		if _, err := fmt.Sscanf(r.Key, "%x", &raw); err != nil {

@@ -72,10 +72,10 @@ type Config struct {
 	Timeout time.Duration
 	// Backlog is how many connections wait for Accept at most. 0 means 64.
 	Backlog int
-	// NoPortMap leaves the routers as they are. Otherwise each is asked by PCP,
-	// NAT-PMP and UPnP to forward Port to this machine, while the node runs;
-	// where one does, the node's address says that strangers get in.
-	NoPortMap bool
+	// PortMap has each router asked by PCP, NAT-PMP and UPnP to forward Port to
+	// this machine while the node runs. Where one does, the node's address says
+	// that strangers get in.
+	PortMap bool
 	// HideLAN leaves the inner addresses out of the node's address.
 	HideLAN bool
 	// Logger gets events as data. Nil means silence.

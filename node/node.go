@@ -104,7 +104,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.all.Go(n.serve)
-	if !cfg.NoPortMap {
+	if cfg.PortMap {
 		n.all.Go(n.mapPorts)
 	}
 	if n.learned != nil {

@@ -24,7 +24,7 @@ type nodeFlags struct {
 	turn       []string
 	interfaces []string
 	port       uint16
-	noPortMap  bool
+	portMap    bool
 	strategies []string
 	timeout    time.Duration
 	config     string
@@ -44,7 +44,7 @@ func (f *nodeFlags) register(a *app, c *cobra.Command) {
 	fs.StringSliceVar(&f.turn, "turn", nil, "relay as a `URL` (turn:HOST:PORT); repeatable; kept for a later version")
 	fs.StringSliceVar(&f.interfaces, "interface", nil, "network interface to use, by `NAME`; repeatable, best first (default: all that lead somewhere)")
 	fs.Uint16Var(&f.port, "port", 0, "TCP port `N` to listen on and to punch from (default: any)")
-	fs.BoolVar(&f.noPortMap, "no-portmap", false, "leave the router as it is: do not ask it (PCP, NAT-PMP, UPnP) to forward the port")
+	fs.BoolVar(&f.portMap, "portmap", false, "ask the router (by PCP, NAT-PMP or UPnP) to forward the port while this runs")
 	fs.StringSliceVar(&f.strategies, "strategies", nil, "ways to connect, as a `LIST` out of "+strategyNames()+" (default: all)")
 	fs.DurationVar(&f.timeout, "timeout", 30*time.Second, "give up connecting after `D`")
 	fs.StringVar(&f.config, "config", "", "TOML `FILE` with keys named as these flags (default: config.toml in the user's configuration directory, if there is one)")

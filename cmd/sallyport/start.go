@@ -34,7 +34,7 @@ func (a *app) nodeConfig(f *nodeFlags) (cfg node.Config, err error) {
 	cfg.STUN = f.stun
 	cfg.Interfaces = f.interfaces
 	cfg.Port = f.port
-	cfg.NoPortMap = f.noPortMap
+	cfg.PortMap = f.portMap
 	cfg.Timeout = f.timeout
 	cfg.Logger = slog.New(newNarrator(a))
 	return cfg, nil
