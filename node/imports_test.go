@@ -28,8 +28,9 @@ var mayImport = map[string][]string{
 	"signaling/broker":        {"signaling"},
 	"punch":                   {"address", "nat"},
 	"node/link":               {"address"},
+	"node/relay":              {},
 	"node": {
-		"address", "nat", "nat/probe", "node/link", "punch",
+		"address", "nat", "nat/probe", "node/link", "node/relay", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }
@@ -37,6 +38,8 @@ var mayImport = map[string][]string{
 // onlyImporter says which package alone may import a foreign module.
 var onlyImporter = map[string]string{
 	"github.com/pion/stun/v2":                   "nat/probe",
+	"github.com/pion/turn/v5":                   "node/relay",
+	"github.com/pion/stun/v4":                   "node/relay",
 	"github.com/eclipse/paho.mqtt.golang":       "signaling/mqtt",
 	"github.com/mochi-mqtt/server/v2":           "signaling/broker",
 	"github.com/google/nftables":                "nat/natlab",
