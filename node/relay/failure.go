@@ -41,7 +41,7 @@ func (e *Error) explain() (what, hint string) {
 	case stun.CodeUnauthorized, stun.CodeBadRequest: // pion/turn says the latter
 		return fmt.Sprintf("the relay refused the credentials (%d)", code), "check the secret, or the user and the password, in --turn, and this machine's clock"
 	case stun.CodeForbidden:
-		return fmt.Sprintf("the relay does not relay there (%d)", code), "a relay in the same private network must be allowed to: see --turn-allow-private"
+		return fmt.Sprintf("the relay does not relay there (%d)", code), "run the relay with --turn-allow-private where it is to serve its own network"
 	case stun.CodeAllocQuotaReached:
 		return fmt.Sprintf("the quota there is used up (%d)", code), "end other relayed connections, or name another relay with --turn"
 	case stun.CodeInsufficientCapacity:
