@@ -29,8 +29,14 @@ func Assemble(s Samples) Report {
 		filter = filterOfTCP(tcpFilter, filter)
 		r.TCP.Filtering, r.Refusal, r.Hairpin = filter.Behavior, filter.Refusal, s.Hairpin
 		m = borrow(&r.TCP, tcpMap, udpMap)
+		if len(tcpMap.Lying) > 0 && udpMap.Behavior != tcpMap.Behavior {
+			// Whoever is said to lie may be the honest one, of whom a counter
+			// and a liar who adds one make a minority.
+			m.Confidence *= 0.8
+			r.TCP.Confidence = min(r.TCP.Confidence, m.Confidence)
+		}
 	}
-	r.Externals = ranked(clean(slices.Concat(s.TCP.Mappings, s.UDP.Mappings)))
+	r.Externals = ranked(slices.Concat(honest(s.TCP.Mappings, r.TCP.Lying), honest(s.UDP.Mappings, r.UDP.Lying)))
 	if len(r.Externals) > 0 {
 		r.External = r.Externals[0]
 	}
@@ -53,6 +59,11 @@ func Assemble(s Samples) Report {
 		r.Confidence /= 2
 	}
 	return r
+}
+
+// honest leaves out what liars have said.
+func honest(ms []Mapping, lying []netip.AddrPort) []Mapping {
+	return slices.DeleteFunc(clean(ms), func(m Mapping) bool { return slices.Contains(lying, m.Server) })
 }
 
 // judge fills in what one transport shows by itself.

@@ -57,6 +57,7 @@ func ClassifyFiltering(fs []Filtered) FilteringVerdict {
 	case len(both.in) > 0:
 		// Silence elsewhere is loss, and loss is more likely than a hole.
 		v.Behavior, v.Confidence, v.Witnesses = EndpointIndependent, max(0.6, sure(len(both.in), len(both.shut))), len(both.in)
+		v.Refusal = RefusalUnknown // of whom, then?
 	case len(port.in) > 0 && len(both.shut) > 0:
 		v.Behavior, v.Confidence, v.Witnesses = AddressDependent, max(0.6, sure(len(port.in), len(port.shut))), len(both.shut)
 	case len(port.in) > 0:
@@ -69,27 +70,23 @@ func ClassifyFiltering(fs []Filtered) FilteringVerdict {
 	return v
 }
 
-// refusal is what strangers met most; of equals, the one that does harm.
+// refusal is what strangers met, if they agree. One from another IP is a
+// stranger to every filter; one from another port only to those that look at it.
 func refusal(fs []Filtered) Refusal {
-	var count [2][Unreachable + 1]int
-	for _, f := range fs {
-		if f.Refusal > RefusalUnknown && f.Refusal <= Unreachable && !f.From.IsValid() {
-			i := 1 // the same IP: a stranger only to filters that look at ports
-			if f.ChangeIP {
-				i = 0
+	for _, changeIP := range []bool{true, false} {
+		met, agree := RefusalUnknown, true
+		for _, f := range fs {
+			if f.ChangeIP != changeIP || f.Refusal == RefusalUnknown || f.From.IsValid() {
+				continue
 			}
-			count[i][f.Refusal]++
+			agree = agree && (met == RefusalUnknown || met == f.Refusal)
+			met = f.Refusal
 		}
-	}
-	for _, n := range count {
-		best := RefusalUnknown
-		for r := Dropped; r <= Unreachable; r++ {
-			if n[r] > 0 && n[r] >= n[best] {
-				best = r
-			}
+		if met != RefusalUnknown && agree {
+			return met
 		}
-		if best != RefusalUnknown {
-			return best
+		if !agree {
+			break
 		}
 	}
 	return RefusalUnknown
@@ -103,6 +100,9 @@ func filterOfTCP(tcp, udp FilteringVerdict) FilteringVerdict {
 		udp.Refusal = tcp.Refusal
 		return udp
 	case udp.Behavior == BehaviorUnknown:
+		if tcp.Behavior != EndpointIndependent && tcp.Witnesses < 2 {
+			tcp.Confidence = min(tcp.Confidence, 0.45)
+		}
 	case tcp.Behavior == udp.Behavior:
 		tcp.Confidence = 1 - (1-tcp.Confidence)*(1-udp.Confidence)
 	case tcp.Confidence < sureEnough && tcp.Behavior == udp.Behavior+1:
@@ -110,7 +110,7 @@ func filterOfTCP(tcp, udp FilteringVerdict) FilteringVerdict {
 		return udp
 	case tcp.Behavior > udp.Behavior && tcp.Witnesses < 2:
 		// UDP gets in where, by one server's word, TCP does not.
-		tcp.Confidence = min(tcp.Confidence, 0.4)
+		return FilteringVerdict{}
 	}
 	return tcp
 }

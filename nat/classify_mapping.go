@@ -136,8 +136,8 @@ func comparePorts(byIP map[netip.Addr][]Mapping) (agree, differ int) {
 	return agree, differ
 }
 
-// strangers are servers that saw an external address which no other server IP
-// saw, while more than two thirds of the server IPs saw one and the same.
+// strangers are servers that never saw the external address which at least two
+// thirds of the server IPs, and two of them, did see.
 func strangers(ms []Mapping) map[netip.AddrPort]bool {
 	all, voters := map[netip.Addr]bool{}, map[netip.Addr]map[netip.Addr]bool{}
 	for _, m := range ms {
@@ -150,11 +150,11 @@ func strangers(ms []Mapping) map[netip.AddrPort]bool {
 	}
 	out := map[netip.AddrPort]bool{}
 	seen := ranked(ms)
-	if len(seen) < 2 || 3*len(voters[seen[0]]) <= 2*len(all) {
+	if len(seen) < 2 || len(voters[seen[0]]) < 2 || 3*len(voters[seen[0]]) < 2*len(all) {
 		return out
 	}
 	for _, m := range ms {
-		if a := m.External.Addr(); a != seen[0] && len(voters[a]) == 1 {
+		if !voters[seen[0]][m.Server.Addr()] {
 			out[m.Server] = true
 		}
 	}

@@ -32,7 +32,10 @@ type move struct {
 func (c Counter) Add(m Mapping) Counter {
 	last := c.Last
 	c.Last = m
-	if !last.Valid() || last.External.Addr() != m.External.Addr() || !m.At.After(last.At) || c.Step == 0 {
+	if !last.Valid() {
+		return c
+	}
+	if last.External.Addr() != m.External.Addr() || !m.At.After(last.At) || c.Step == 0 {
 		c.seen = 0
 		return c
 	}
@@ -44,6 +47,13 @@ func (c Counter) Add(m Mapping) Counter {
 	copy(c.moves[1:], c.moves[:counterMemory-1])
 	c.moves[0] = move{float64(taken - 1), m.At.Sub(last.At)}
 	c.seen = min(c.seen+1, counterMemory)
+	return c
+}
+
+// Skip forgets the last sample, since ports of our own follow it; what is known
+// of others stays.
+func (c Counter) Skip() Counter {
+	c.Last = Mapping{}
 	return c
 }
 
@@ -71,7 +81,7 @@ func (c Counter) steps(from, to uint16) (int, bool) {
 // now, on average; ok is false where too little was seen to tell. Half a port
 // is added to what was seen, so that a short silence proves little.
 func (c Counter) Drift(now time.Time) (ports float64, ok bool) {
-	if c.seen == 0 {
+	if c.seen == 0 || !c.Last.Valid() {
 		return 0, false
 	}
 	taken, between := 0.5, time.Duration(0)

@@ -64,3 +64,14 @@ func TestCounterBeginsAnewElsewhere(t *testing.T) {
 		t.Error("two external addresses are taken for one counter")
 	}
 }
+
+func TestCounterSkipsOurOwnPorts(t *testing.T) {
+	c := Counter{Step: 1}.Add(sampleAt(0, 5000)).Add(sampleAt(20, 5001)).Skip()
+	if _, ok := c.Drift(sampleAt(21, 1).At); ok {
+		t.Error("the next port is known although our own have moved the counter")
+	}
+	c = c.Add(sampleAt(22, 5010)) // eight of them were ours
+	if got, ok := c.Drift(sampleAt(32, 1).At); !ok || got > 0.5 {
+		t.Errorf("drift %v, %v: our own ports count as those of others", got, ok)
+	}
+}

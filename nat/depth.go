@@ -35,10 +35,32 @@ func Depth(t Type, hops []netip.Addr) int {
 }
 
 // CarrierGrade reports whether the way out leads through a carrier's NAT: one
-// with an address of RFC 6598 on it, or more than one private network between
-// us and the internet. It is no proof where a site has several routers.
+// with an address of RFC 6598 on it.
 func CarrierGrade(local netip.Addr, hops []netip.Addr) bool {
 	return carrier.Contains(local) || slices.ContainsFunc(hops, carrier.Contains)
+}
+
+// Levels is how many NATs the report shows in a row: 0 for none, and 2 where
+// the way out leads through the network of a carrier's NAT, or through a second
+// private network. The latter is no proof, since a site may have several
+// routers and one NAT; sure is false then.
+func (r Report) Levels() (n int, sure bool) {
+	if !r.NATed() {
+		return 0, true
+	}
+	if carrier.Contains(r.Local) { // the carrier's customer has no router
+		return 1, true
+	}
+	if CarrierGrade(r.Local, r.Hops) {
+		return 2, true
+	}
+	private := 0
+	for _, h := range r.Hops {
+		if inside(h) {
+			private++
+		}
+	}
+	return min(max(private, 1), 2), private <= 1
 }
 
 func inside(a netip.Addr) bool {

@@ -16,6 +16,7 @@ func Describe(r Report) string {
 	case !r.Sure():
 		s += " Too few servers answered, or they contradict each other: this is uncertain."
 	}
+	s += surroundings(r)
 	if r.UDP.Asked > 0 && r.UDP.Answered == 0 && r.TCP.Answered > 0 {
 		s += " UDP is blocked; that does not hinder connections over TCP."
 	}
@@ -43,6 +44,30 @@ func Verdict(r Report) string {
 		return "Direct connections: unlikely. No server answered over TCP or UDP: there is no way to the internet, or a firewall blocks it."
 	}
 	return "Direct connections: unknown. Nothing has been found out about this network yet."
+}
+
+// surroundings says what else is worth knowing, each in a sentence of its own.
+func surroundings(r Report) (s string) {
+	switch levels, sure := r.Levels(); {
+	case CarrierGrade(r.Local, r.Hops) && r.NATed():
+		s += " The provider's carrier-grade NAT shares the external address among customers: forwarding a port on the router at home does not help."
+	case levels > 1 && !sure:
+		s += " There are several private networks on the way out, so perhaps two NATs in a row."
+	}
+	if n := len(r.Externals); n > 1 {
+		s += fmt.Sprintf(" The NAT uses %d external addresses.", n)
+	}
+	switch r.Refusal {
+	case Reset, Unreachable:
+		s += " It refuses strangers' connections instead of dropping them, so that punching wants good timing."
+	}
+	switch r.Hairpin {
+	case Yes:
+		s += " Machines behind the same NAT reach one another at their external addresses."
+	case No:
+		s += " Machines behind the same NAT don't reach one another at their external addresses."
+	}
+	return s
 }
 
 func facts(r Report) string {

@@ -18,7 +18,7 @@ type Report struct {
 	UDP      Finding
 	TCP      Finding
 	// Externals are all external addresses that servers saw, the most seen
-	// first. More than one means a NAT with several addresses, or a liar.
+	// first. More than one means a NAT with several addresses, or two ways out.
 	Externals []netip.Addr
 	// Confidence in Type, from 0 (a guess) to 1.
 	Confidence float64

@@ -69,7 +69,8 @@ type role struct {
 	Port     uint16          `json:"port,omitempty"`
 	MQTT     string          `json:"mqtt,omitempty"` // port of the broker; default 1883
 	Relays   []string        `json:"relays,omitempty"`
-	TURN     string          `json:"turn,omitempty"` // "host:port" of a relay, whose secret is relaySecret
+	TURN     string          `json:"turn,omitempty"`  // "host:port" of a relay, whose secret is relaySecret
+	State    string          `json:"state,omitempty"` // the state directory
 	// Each 0 is the node's own default.
 	KeepAlive time.Duration `json:"keep_alive,omitempty"`
 	Refresh   time.Duration `json:"refresh,omitempty"`
@@ -81,7 +82,7 @@ type order struct {
 	Bytes   int           `json:"bytes,omitempty"`
 	Keep    bool          `json:"keep,omitempty"` // leave the connection open
 	Use     int           `json:"use,omitempty"`  // exchange over the kept connection of that number, from 1, and end it
-	Drop    bool          `json:"drop,omitempty"` // close all connections that were accepted
+	Drop    bool          `json:"drop,omitempty"` // close all connections, those that were accepted too
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Report  bool          `json:"report,omitempty"`
 }
@@ -150,7 +151,7 @@ func playServer(ctx context.Context, r role) error {
 
 func playNode(ctx context.Context, r role) error {
 	cfg := node.Config{MachineID: r.Machine, STUN: r.STUN, Strategies: r.Only, HideLAN: r.HideLAN,
-		Port: r.Port, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
+		Port: r.Port, StateDir: r.State, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
 	if r.Key != "" {
 		var raw []byte
 		if _, err := fmt.Sscanf(r.Key, "%x", &raw); err != nil {
@@ -260,7 +261,10 @@ func (p *player) obey(ctx context.Context, o order) reply {
 		for _, c := range p.accepted {
 			_ = c.Close()
 		}
-		p.accepted = nil
+		for _, c := range p.kept {
+			_ = c.Close()
+		}
+		p.accepted, p.kept = nil, nil
 		return reply{}
 	case o.Use > 0:
 		r := reply{}

@@ -131,7 +131,7 @@ func (n *Node) answerPunch(ctx context.Context, in signaling.In) {
 	if permit.Left() >= 0 {
 		mappings = frugalSpread
 	}
-	end, err := n.preparePunch(ctx, ours, meeting.Callee.Probe || p.Round > 0, mappings, permit.Dest)
+	end, err := n.preparePunch(ctx, ours, meeting.Callee.Probe || p.Round > 0, p.Round, mappings, permit.Dest)
 	if err != nil {
 		n.log.Info("punch not prepared", "peer", in.From.Short(), "error", err)
 		_ = n.exchange.Refuse(ctx, in, signaling.RefusedBusy, "no mapping could be looked up")

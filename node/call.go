@@ -35,8 +35,11 @@ type call struct {
 	reversed atomic.Bool   // the peer was asked to dial us
 	punching chan struct{} // closed when the first punch has its mapping, or will not come
 	opened   func()        // closes it
+	punched  chan struct{} // closed when the punch has ended
 	hopeless chan struct{} // closed when a relay is all that is left, or nearly
 	despair  func()        // closes it
+
+	lessons *lessons // nil where nothing is remembered
 
 	mu   sync.Mutex
 	log  []Event
@@ -50,7 +53,7 @@ type offer struct {
 }
 
 func (n *Node) newCall(peer address.Address) *call {
-	c := &call{node: n, peer: peer, begun: time.Now(), proven: make(chan offer, 1), punching: make(chan struct{}), hopeless: make(chan struct{})}
+	c := &call{node: n, peer: peer, begun: time.Now(), proven: make(chan offer, 1), punching: make(chan struct{}), punched: make(chan struct{}), hopeless: make(chan struct{})}
 	c.despair = sync.OnceFunc(func() { close(c.hopeless) })
 	c.opened = sync.OnceFunc(func() { close(c.punching) })
 	_, _ = rand.Read(c.id[:])

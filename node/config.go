@@ -59,6 +59,11 @@ type Config struct {
 	// Admission says who may connect. Nil means everyone. Nobody is admitted
 	// before the first call of Accept.
 	Admission *signaling.Admission
+	// StateDir is where the node remembers, in a file networks.json, which ways
+	// led from one network to another, so that they are tried first the next
+	// time. The file names nobody. Nodes may share a directory. Empty means that
+	// nothing is remembered.
+	StateDir string
 	// Birthday says for whom many ports are opened or dialled, which is what
 	// reaches a NAT with random ports. The default is for listed peers only;
 	// calls of our own are not concerned unless it says never.

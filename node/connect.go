@@ -58,6 +58,7 @@ func (n *Node) open(ctx context.Context, peer address.Address, purpose link.Purp
 		if n.ctx.Err() != nil {
 			return nil, fmt.Errorf("connect: %w", net.ErrClosed)
 		}
+		c.lessons.failed(ctx, failures)
 		return nil, &ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx)}
 	}
 	took := time.Since(c.begun)
@@ -65,6 +66,7 @@ func (n *Node) open(ctx context.Context, peer address.Address, purpose link.Purp
 	if err != nil {
 		return nil, &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}}
 	}
+	c.lessons.connected(o.via)
 	n.log.Info("connected", "peer", peer.Key.Short(), "via", string(o.via), "remote", conn.RemoteAddr(), "took", took)
 	return &Conn{Conn: conn, via: o.via, took: took, log: c.timeline()}, nil
 }
@@ -87,6 +89,7 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 			return offer{}, []Failure{{Direct, err}}
 		}
 	}
+	c.lessons = c.node.learned.about(c)
 	run := map[Strategy]func(context.Context) error{Direct: c.direct, Reverse: c.reverse, Punch: c.punch, Relay: c.relay}
 	failed := make(chan Failure, len(run))
 	started := 0

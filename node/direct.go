@@ -21,6 +21,10 @@ const (
 	// doubtfulTimeout bounds a dial to where they should not: it is tried
 	// because a port may be forwarded there, and one loss is forgiven.
 	doubtfulTimeout = 1500 * time.Millisecond
+	// hopelessDelay is how long a dial waits that has never worked between the
+	// two networks, as long as the punch lasts: a port may have been forwarded
+	// since.
+	hopelessDelay = time.Second
 	// reverseTimeout bounds the wait for the peer's connection: a lost signal
 	// and a lost SYN or two.
 	reverseTimeout = 6 * time.Second
@@ -56,6 +60,21 @@ func (c *call) ready(ctx context.Context, e netip.AddrPort) (time.Duration, erro
 	if !c.doubtful(e) {
 		return directTimeout, nil
 	}
+	switch {
+	case c.lessons.directWorks():
+		return directTimeout, nil // doubt was wrong here
+	case c.lessons.directHopeless() && c.allows(Punch):
+		// Not before what has worked here had its chance.
+		late := time.NewTimer(hopelessDelay)
+		defer late.Stop()
+		select {
+		case <-c.punched:
+		case <-late.C:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		return doubtfulTimeout, nil
+	}
 	if c.allows(Punch) && c.counts() {
 		select {
 		case <-c.punching:
@@ -88,6 +107,7 @@ func (c *call) dialAll(ctx context.Context, via Strategy, to []netip.AddrPort) e
 			dialing, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
 			c.note(via, "dialling %v", e)
+			c.lessons.tryDirect()
 			conn, err := coldDialer().DialContext(dialing, "tcp", e.String())
 			if err == nil {
 				err = c.prove(ctx, via, conn)

@@ -34,7 +34,7 @@ type endpoint struct {
 // looked up, or known where the NAT keeps the port numbers. The connection that
 // revealed a mapping is kept until release, since some NATs end the mapping
 // with it.
-func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp bool, spread int, toward []netip.AddrPort) (*endpoint, error) {
+func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp bool, round, spread int, toward []netip.AddrPort) (*endpoint, error) {
 	local := n.around.local(i.Index)
 	r := n.around.report(local)
 	if !lookUp {
@@ -48,16 +48,48 @@ func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp boo
 	if !i.NAT.Translates() || !lookUp && keepsPorts(r) {
 		return unaskedEndpoint(r, local)
 	}
+	if last, done, ok := n.foreseen(local, r, round, spread); ok {
+		base, err := freePort(local)
+		if err != nil {
+			done()
+			return nil, err
+		}
+		e := predicted(r, last, base, 0, spread)
+		e.release = done
+		return e, nil
+	}
 	held, err := n.lookUp(ctx, local, r)
 	if err != nil {
 		return nil, fmt.Errorf("looking up a fresh mapping: %w", err)
 	}
-	if elsewhere(r, held.Mapping().External.Addr()) {
-		n.suspect() // what our address says is stale
+	m := held.Mapping()
+	base := m.Local
+	if r.Type == nat.Symmetric && base.Port() < 65535 {
+		base = netip.AddrPortFrom(base.Addr(), base.Port()+1)
 	}
-	e := predicted(r, held.Mapping(), held.Later, spread)
+	e := predicted(r, m, base, held.Later, spread)
 	e.release = func() { _ = held.Close() }
+	if counts(r) {
+		done := n.counters.looked(local, r, m)
+		e.release = func() { _ = held.Close(); done() }
+	}
 	return e, nil
+}
+
+// foreseen gives a mapping from which the next one of a symmetric NAT follows
+// without a fresh look: any where the NAT goes by the local port, and a recent
+// one where it has a counter that was followed. Only a first round dares it.
+func (n *Node) foreseen(local netip.Addr, r nat.Report, round, spread int) (m nat.Mapping, done func(), ok bool) {
+	switch {
+	case r.Type != nat.Symmetric || round > 0:
+	case r.Delta.Kind == nat.Equal, r.Delta.Kind == nat.Preserving:
+		if k := len(r.TCP.Samples); k > 0 && r.Sure() {
+			return r.TCP.Samples[k-1], func() {}, true
+		}
+	case counts(r):
+		return n.counters.draw(local, r, spread, time.Now())
+	}
+	return nat.Mapping{}, nil, false
 }
 
 // keepsPorts reports whether the external port of any local one is known
@@ -119,14 +151,15 @@ func nearest(samples []nat.Mapping, most int) []netip.AddrPort {
 	return servers
 }
 
-// predicted makes a fresh mapping into an endpoint. Where the NAT is symmetric,
+// predicted makes a mapping into an endpoint of the local ports from base on,
+// of which the mapping itself has the first where the NAT is not symmetric. Where the NAT is symmetric,
 // its next mappings count, which are those towards the peer. Where the NAT has
 // one counter for all, several are made, one from each of the local ports that
 // follow, and the peer aims at the one that is predicted for the last but one of
 // them: whatever others take from the counter meanwhile, up to that number, one
 // of ours is what it aims at.
-func predicted(r nat.Report, m nat.Mapping, later, spread int) *endpoint {
-	e := &endpoint{local: []netip.AddrPort{m.Local}, external: []netip.AddrPort{m.External}, fresh: true, depth: r.Depth}
+func predicted(r nat.Report, m nat.Mapping, base netip.AddrPort, later, spread int) *endpoint {
+	e := &endpoint{local: []netip.AddrPort{base}, external: []netip.AddrPort{m.External}, fresh: true, depth: r.Depth}
 	if r.Type != nat.Symmetric {
 		return e
 	}
@@ -137,13 +170,13 @@ func predicted(r nat.Report, m nat.Mapping, later, spread int) *endpoint {
 	b := nat.Basis{Type: r.Type, Delta: r.Delta, Last: m, Ports: r.TCP.Ports, Most: 1}
 	var local, external []netip.AddrPort
 	for k := range n {
-		port := int(m.Local.Port()) + k + 1
+		port := int(base.Port()) + k
 		if port > 65535 {
 			break
 		}
 		b.Local, b.Between = uint16(port), later+k
 		for _, p := range nat.Predict(b) {
-			local = append(local, netip.AddrPortFrom(m.Local.Addr(), b.Local))
+			local = append(local, netip.AddrPortFrom(base.Addr(), b.Local))
 			external = append(external, netip.AddrPortFrom(m.External.Addr(), p.Port))
 		}
 	}

@@ -29,8 +29,9 @@ var mayImport = map[string][]string{
 	"punch":                   {"address", "nat"},
 	"node/link":               {"address"},
 	"node/relay":              {},
+	"node/memory":             {},
 	"node": {
-		"address", "nat", "nat/probe", "node/link", "node/relay", "punch",
+		"address", "nat", "nat/probe", "node/link", "node/memory", "node/relay", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }

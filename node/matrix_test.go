@@ -97,6 +97,9 @@ func (c cell) play(t *testing.T, runs int, under conditions) *outcome {
 	o := &outcome{cell: c}
 	for o.wants(runs, rate) {
 		r := p.caller.do(order{Connect: p.callee.Address})
+		if r.Echo > time.Second { // a second round: worth a look
+			t.Logf("slow: %v\n%s", r.Echo, strings.Join(r.Log, "\n"))
+		}
 		before := o.good
 		if o.add(r); o.good == before {
 			t.Logf("%s (hint: %s)\n%s", o.problems[len(o.problems)-1], r.Hint, strings.Join(r.Log, "\n"))

@@ -48,6 +48,8 @@ type Node struct {
 	calls    *calls    // our own attempts, by token
 	answers  *answered // nominations that we have taken, and dials that we owe
 	tuples   *tuples   // four-tuples of the warm port that are in use
+	counters *counters // port counters of our NATs
+	learned  *learned  // from earlier calls; nil where nothing is remembered
 
 	ownBrokers bool           // Config named some
 	probing    sync.WaitGroup // the probes of the start
@@ -90,10 +92,11 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		ownBrokers: ownBrokers,
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
-		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port),
+		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
 		stale: make(chan struct{}, 1),
 	}
+	n.learned = recall(cfg)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if err := n.startSignaling(); err != nil {
 		n.cancel(err)
@@ -101,10 +104,14 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.all.Go(n.serve)
+	if n.learned != nil {
+		n.all.Go(func() { n.learned.keep(n.ctx) })
+	}
 	if err := n.waitReady(ctx); err != nil {
 		_ = n.Close()
 		return nil, err
 	}
+	n.all.Go(n.sampleCounters)
 	return n, nil
 }
 

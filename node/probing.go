@@ -124,17 +124,22 @@ func (n *Node) verifyPlace(ctx context.Context, p place, held *probe.Held) (*pro
 		n.log.Info("mapping not verified", "local", p.addr, "error", err)
 		return nil, err
 	}
-	if seen := held.Mapping().External; moved(known, seen) {
+	progress := func(r nat.Report) { // never to say less than the address does already
+		if usable(r) && r.Warm.IsValid() {
+			n.learn(p, r)
+		}
+	}
+	switch seen := held.Mapping().External; {
+	case moved(known, seen):
 		n.log.Info("mapping moved", "local", p.addr, "from", known.Warm, "to", seen)
 		n.around.put(p.addr, remapped(known, seen))
 		n.warm.dropOlder(p.addr) // they hang on the mapping that was
-		// The next report must not say less than the address does already.
-		err = n.probe(ctx, p, func(r nat.Report) {
-			if usable(r) && r.Warm.IsValid() {
-				n.learn(p, r)
-			}
-		})
-	} else {
+		err = n.probe(ctx, p, progress)
+	case seen.Addr() != known.External:
+		// One of several addresses, or the network changed in the midst of the
+		// last probe, which then looks like it.
+		err = n.probe(ctx, p, progress)
+	default:
 		n.warm.confirm(p.addr)
 	}
 	if !known.Type.Translates() || n.brokerKeeps(p.addr) {
@@ -180,13 +185,14 @@ func (n *Node) brokerKeeps(local netip.Addr) bool {
 }
 
 // moved reports whether a mapping that was seen now contradicts what is known.
-// A symmetric NAT has another port for everybody, and a NAT with several
-// addresses may use any of those that were seen.
+// A symmetric NAT has another port for everybody, and may have several
+// addresses. Any other keeps the mapping of one port as it is, as long as
+// anything uses it.
 func moved(known nat.Report, seen netip.AddrPort) bool {
-	if elsewhere(known, seen.Addr()) {
-		return true
+	if known.Type == nat.Symmetric {
+		return elsewhere(known, seen.Addr())
 	}
-	return known.Type != nat.Symmetric && len(known.Externals) < 2 && seen != known.Warm
+	return seen != known.Warm
 }
 
 // elsewhere reports whether an external address is none of those known.

@@ -21,6 +21,9 @@ const (
 	// the kernel's next one after 1 s, more by another round. A proof that is
 	// under way then may end.
 	roundTimeout = 1200 * time.Millisecond
+	// signalPatience is how long a peer may leave every signal of a call
+	// unanswered before it counts as absent.
+	signalPatience = 5 * time.Second
 	// birthdayTimeout is the same for a birthday, whose dials take two seconds.
 	birthdayTimeout = 4 * time.Second
 	// standingRounds and predictedRounds are how often a punch is tried. Where
@@ -41,6 +44,7 @@ const (
 // punch opens both NATs at once, for the best pair of each family.
 func (c *call) punch(ctx context.Context) error {
 	defer c.opened()
+	defer close(c.punched)
 	pairs := punchable(c.node.Address(), c.peer)
 	if len(pairs) == 0 {
 		return notTried("both are behind the same external address, or have no address family in common")
@@ -79,11 +83,25 @@ func (c *call) punchPair(ctx context.Context, p pair) error {
 	if m.Caller.Probe || m.Callee.Probe {
 		rounds = predictedRounds
 	}
-	for round := range rounds {
-		if err = c.punchRound(ctx, round, p, m, brokers); err == nil || ctx.Err() != nil || final(err) {
+	first := 0
+	if rounds == standingRounds && c.lessons.anewFirst(p, m.Method) {
+		first = 1
+	}
+	for k := 0; k < rounds; {
+		round := (first + k) % rounds
+		c.lessons.tryPunch(p, m.Method, round > 0)
+		err = c.punchRound(ctx, round, p, m, brokers)
+		switch {
+		case err == nil || ctx.Err() != nil:
 			return err
+		case unheard(err) && time.Since(c.begun) < signalPatience:
+			// The peer has not taken part yet, so this was no round.
+		case final(err):
+			return err
+		default:
+			k++
 		}
-		c.note(Punch, "round %d: %v", round+1, err)
+		c.note(Punch, "%v", err)
 	}
 	return &HopelessError{Rounds: rounds, Last: err}
 }
@@ -120,7 +138,7 @@ func roundTime(m punch.Meeting, oneWay time.Duration) time.Duration {
 }
 
 func (c *call) punchRound(ctx context.Context, round int, p pair, m punch.Meeting, brokers []address.Broker) error {
-	end, err := c.node.preparePunch(ctx, p.ours, m.Caller.Probe || round > 0, spread, []netip.AddrPort{p.theirs.ExternalEndpoint()})
+	end, err := c.node.preparePunch(ctx, p.ours, m.Caller.Probe || round > 0, round, spread, []netip.AddrPort{p.theirs.ExternalEndpoint()})
 	if err != nil {
 		return err
 	}

@@ -248,8 +248,8 @@ func TestSecondConnection(t *testing.T) {
 				second := from.do(order{Connect: to.Address, Keep: true})
 				third := from.do(order{Connect: to.Address, Keep: true})
 				for k, r := range []reply{first, second, third} {
-					if r.Error != "" || r.Via != node.Punch {
-						t.Fatalf("connection %d: via %q, error %q\n%s", k+1, r.Via, r.Error, strings.Join(r.Log, "\n"))
+					if r.Error != "" || r.Via != node.Punch || r.Usable > time.Second {
+						t.Fatalf("connection %d: via %q after %v, error %q\n%s", k+1, r.Via, r.Usable, r.Error, strings.Join(r.Log, "\n"))
 					}
 				}
 				last := 2
@@ -285,14 +285,15 @@ func TestReconnectWithinTimeWait(t *testing.T) {
 					if n == 3 {
 						from, to = callee, caller
 					}
+					r := from.do(order{Connect: to.Address, Keep: true})
+					if r.Error != "" || r.Usable > time.Second {
+						t.Fatalf("connect %d after %v: error %q\n%s", n+1, r.Usable, r.Error, strings.Join(r.Log, "\n"))
+					}
 					if closer == "caller" {
-						from.mustConnect(to.Address, 1000)
-						continue
+						from.do(order{Drop: true})
+					} else {
+						to.do(order{Drop: true})
 					}
-					if r := from.do(order{Connect: to.Address, Keep: true}); r.Error != "" {
-						t.Fatalf("connect %d: %s\n%s", n+1, r.Error, strings.Join(r.Log, "\n"))
-					}
-					to.do(order{Drop: true})
 				}
 			})
 		}

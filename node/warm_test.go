@@ -177,8 +177,9 @@ func TestMoved(t *testing.T) {
 		{"other address", known(), "52.0.0.9:4000", true},
 		{"other port of a symmetric NAT", known(symmetric), "52.0.0.1:4001", false},
 		{"other address of a symmetric NAT", known(symmetric), "52.0.0.9:4001", true},
-		{"other of several addresses", known(pool), "52.0.0.2:5000", false},
-		{"none of several addresses", known(pool), "52.0.0.3:4000", true},
+		{"other of several addresses", known(pool), "52.0.0.2:4000", true},
+		{"other of a symmetric NAT's several addresses", known(symmetric, pool), "52.0.0.2:5000", false},
+		{"none of a symmetric NAT's several addresses", known(symmetric, pool), "52.0.0.3:4000", true},
 		{"nothing known", nat.Report{}, "52.0.0.3:4000", true},
 	} {
 		if got := moved(c.known, at(c.seen)); got != c.want {

@@ -19,24 +19,35 @@ import (
 
 func newNAT(a *app) *cobra.Command {
 	var f nodeFlags
+	var watch bool
+	var every time.Duration
 	c := &cobra.Command{
 		Use:   "nat",
 		Short: "Say what the NATs on the way to the internet do",
 		Long: `Ask STUN servers what the NATs on the way to the internet do: the verdict
 first, then the facts for each interface, then how sure they are. Nothing is
-changed on the router, and no broker is asked. With --json, one object.`,
+changed on the router, and no broker is asked. With --json, one object.
+
+With --watch, ask again at every change of addresses and every --every, until
+interrupted, and say only what has changed; with --json, the whole object then.`,
 		Example: `  sallyport nat
   sallyport nat --interface eth0 --json
+  sallyport nat --watch --every 10m
   sallyport nat --stun stun.example.org:3478`,
 		Args: nothingElse,
 	}
 	f.register(a, c)
+	c.Flags().BoolVar(&watch, "watch", false, "go on, and say what changes")
+	c.Flags().DurationVar(&every, "every", 5*time.Minute, "how often --watch asks, at least 10s")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := f.settle(a, c); err != nil {
 			return err
 		}
 		if err := checkInterfaces(f.interfaces); err != nil {
 			return err
+		}
+		if watch {
+			return watchNAT(c.Context(), a, &f, max(every, 10*time.Second))
 		}
 		s, err := survey(c.Context(), &f)
 		if err != nil {
@@ -79,8 +90,9 @@ type natInterface struct {
 	Guess      bool         `json:"guess"`
 	TCP        natFinding   `json:"tcp"`
 	UDP        natFinding   `json:"udp"`
-	TookMS     float64      `json:"took_ms"`
-	Error      string       `json:"error,omitempty"`
+	natSurroundings
+	TookMS float64 `json:"took_ms"`
+	Error  string  `json:"error,omitempty"`
 
 	report nat.Report
 }
@@ -149,6 +161,7 @@ func natInterfaceOf(p node.Place, r nat.Report, err error) natInterface {
 		Verdict: nat.Verdict(r), Sure: r.Sure(), Confidence: r.Confidence, Guess: r.Guess,
 		TCP: natFindingOf(r.TCP), UDP: natFindingOf(r.UDP), TookMS: milliseconds(r.Took), report: r,
 	}
+	i.natSurroundings = natSurroundingsOf(r)
 	if p.Addr.Is6() {
 		i.Family = "IPv6"
 	}
@@ -206,6 +219,7 @@ func (s *natSurvey) print(w io.Writer, verbose bool) {
 		}
 		i.TCP.print(&b, "TCP", i.report.TCP.Delta)
 		i.UDP.print(&b, "UDP", i.report.UDP.Delta)
+		i.natSurroundings.print(&b, i.Externals)
 		sure := "not sure"
 		if i.Sure {
 			sure = "sure"

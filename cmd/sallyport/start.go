@@ -33,6 +33,7 @@ func (a *app) nodeConfig(f *nodeFlags) (cfg node.Config, err error) {
 		return cfg, err
 	}
 	cfg.MachineID = a.loadMachineID()
+	cfg.StateDir, _ = stateDir() // without one nothing is remembered
 	cfg.STUN = f.stun
 	cfg.Interfaces = f.interfaces
 	cfg.Port = f.port

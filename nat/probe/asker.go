@@ -168,6 +168,13 @@ func (a *asker) send(id transactionID, raw []byte, to netip.AddrPort, anywhere b
 	return w.sent, err
 }
 
+// expect has an answer to a request that somebody else sends go to ch.
+func (a *asker) expect(id transactionID, from netip.AddrPort, ch chan<- reply) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting[id] = pending{to: from, sent: time.Now(), ch: ch}
+}
+
 // mapping is what a reply of to tells about our port.
 func (a *asker) mapping(r reply, to netip.AddrPort, sent time.Time) nat.Mapping {
 	return nat.Mapping{

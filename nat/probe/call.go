@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"time"
 
@@ -120,7 +121,7 @@ func callOnce(ctx context.Context, from netip.Addr, to netip.AddrPort) (callResu
 		tcp := c.(*net.TCPConn)
 		_ = tcp.SetLinger(0)
 		return callTaken, tcp
-	case ctx.Err() != nil, errors.Is(err, syscall.ETIMEDOUT):
+	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
 		return callSilent, nil
 	case errors.Is(err, syscall.ECONNREFUSED) && !errs.icmp():
 		return callReset, nil

@@ -80,15 +80,6 @@ func (c *collector) filtering() nat.FilteringVerdict {
 	return nat.ClassifyFiltering(c.s.UDP.Filters)
 }
 
-// disputed reports whether one server's word on TCP's filtering is against
-// what UDP has shown.
-func (c *collector) disputed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	tcp, udp := nat.ClassifyFiltering(c.s.TCP.Filters), nat.ClassifyFiltering(c.s.UDP.Filters)
-	return tcp.Behavior != udp.Behavior && udp.Behavior != nat.BehaviorUnknown
-}
-
 func (c *collector) of(t nat.Transport) *nat.Heard {
 	if t == nat.TCP {
 		return &c.s.TCP

@@ -12,5 +12,6 @@
 // messages follow one another, each as long as its header says. Of the many
 // attributes these are used: XOR-MAPPED-ADDRESS and MAPPED-ADDRESS (where the
 // server saw us), CHANGE-REQUEST (answer me from elsewhere), OTHER-ADDRESS or
-// CHANGED-ADDRESS (where elsewhere is), RESPONSE-ORIGIN and ERROR-CODE.
+// CHANGED-ADDRESS (where elsewhere is), RESPONSE-ORIGIN, RESPONSE-PORT (answer
+// to that port) and ERROR-CODE, and of our own CALL and CALL-RESULT (see call.go).
 package probe

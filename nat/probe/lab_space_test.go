@@ -129,7 +129,7 @@ func expect(c course) verdicts {
 	case !natted && v.filtering == nat.EndpointIndependent:
 		v.kind = nat.Open
 	case !natted:
-		v.kind, v.depth = nat.SymmetricFirewall, len(c)
+		v.kind, v.depth = nat.SymmetricFirewall, 1 // a second one looks like any router
 	case v.mapping != nat.EndpointIndependent:
 		v.kind = nat.Symmetric
 	default:
@@ -169,7 +169,8 @@ func boxPorts(b natlab.NAT, in [2]int) ([]nat.Delta, [2]int) {
 	case in[1] < lo || hi < in[0]:
 		return []nat.Delta{random}, [2]int{lo, hi}
 	}
-	return []nat.Delta{b.Ports, random}, [2]int{lo, hi}
+	// Some stay equal. Those that lie in a row do, or none.
+	return []nat.Delta{b.Ports, random, {Kind: nat.Dependent, Value: 1}}, [2]int{lo, hi}
 }
 
 // together says how ports look that an inner and an outer box choose in turn.

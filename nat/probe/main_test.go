@@ -30,6 +30,10 @@ const playMap = "SALLYPORT_TEST_MAP"
 // calls clients back opens sockets of its own accord, which wants a process.
 const playServer = "SALLYPORT_TEST_STUN"
 
+// playLifetime, in the environment, makes it find the lifetime of a mapping
+// with the LifetimeConfig that it holds, and print the Lifespan.
+const playLifetime = "SALLYPORT_TEST_LIFETIME"
+
 // outcome is what a probe on a host of a lab prints.
 type outcome struct {
 	Reports []nat.Report // by Progress, and the last one
@@ -41,6 +45,13 @@ func TestMain(m *testing.M) {
 	natlab.Main()
 	if c := os.Getenv(playProbe); c != "" {
 		if err := play(c); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if c := os.Getenv(playLifetime); c != "" {
+		if err := playALifetime(c); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -92,6 +103,18 @@ func serve(config string) error {
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return s.Close()
+}
+
+func playALifetime(config string) error {
+	var cfg LifetimeConfig
+	if err := json.Unmarshal([]byte(config), &cfg); err != nil {
+		return err
+	}
+	span, err := Lifetime(context.Background(), cfg)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(span)
 }
 
 func playMaps(servers []string) error {

@@ -43,6 +43,7 @@ type message struct {
 	change    uint32         // flags of CHANGE-REQUEST
 	call      uint32         // flags of CALL
 	results   [2]callResult  // of CALL-RESULT
+	port      uint16         // of RESPONSE-PORT (RFC 5780 §7.5), 0 if there is none
 	code      int            // of ERROR-CODE, 0 if there is none
 	unknown   []stun.AttrType
 }
@@ -100,6 +101,12 @@ func (m *message) attributes(s *stun.Message) error {
 				err = fmt.Errorf("%v of %d bytes", a.Type, len(a.Value))
 			} else {
 				m.change = binary.BigEndian.Uint32(a.Value) & (changeIP | changePort)
+			}
+		case stun.AttrResponsePort:
+			if len(a.Value) != 4 && len(a.Value) != 2 {
+				err = fmt.Errorf("%v of %d bytes", a.Type, len(a.Value))
+			} else {
+				m.port = binary.BigEndian.Uint16(a.Value)
 			}
 		case attrCall:
 			if len(a.Value) == 4 {
@@ -174,6 +181,11 @@ func endpoint(ip []byte, port int) netip.AddrPort {
 // the flags of CHANGE-REQUEST, 0 for none.
 func request(change uint32) (transactionID, []byte) {
 	return requestWith(stun.AttrChangeRequest, change)
+}
+
+// requestToPort builds a Binding request to be answered to another port of ours.
+func requestToPort(port uint16) (transactionID, []byte) {
+	return requestWith(stun.AttrResponsePort, uint32(port)<<16)
 }
 
 // requestWith builds a Binding request with flags in one attribute, which is

@@ -40,65 +40,101 @@ const (
 func (h *tcpHand) own(ctx context.Context, others *sync.WaitGroup) {
 	others.Wait()
 	mapping := nat.ClassifyMapping(h.p.mappings(nat.TCP))
-	steady := mapping.Behavior == nat.EndpointIndependent
-	h.mu.Lock()
-	var with []tcpAnswer // the first calls us, if any can
-	for _, a := range h.heard {
-		if a.callers != 0 && !slices.Contains(mapping.Lying, a.server) {
-			with = append(with, a)
-		}
-	}
-	slices.SortStableFunc(with, func(a, b tcpAnswer) int { // a second IP shows most
+	turn := mapping.Behavior == nat.EndpointIndependent && mapping.Translated
+	with := h.trusted(mapping.Lying)
+	callers := slices.Clone(with)
+	callers = slices.DeleteFunc(callers, func(a tcpAnswer) bool { return a.callers == 0 })
+	slices.SortStableFunc(callers, func(a, b tcpAnswer) int { // a second IP shows most
 		return cmp.Compare(b.callers&changeIP, a.callers&changeIP)
 	})
-	if len(with) == 0 && steady && mapping.Translated {
-		for _, a := range h.heard {
-			if len(with) == 0 && !slices.Contains(mapping.Lying, a.server) {
-				with = append(with, a)
-			}
-		}
-	}
-	h.mu.Unlock()
-	if len(with) == 0 {
+	if len(callers) == 0 && (!turn || len(with) == 0) {
 		return
 	}
-	turn := steady && mapping.Translated
-	need := packetsPerConn
-	if with[0].callers != 0 {
-		need += packetsOfCalls
+	select { // how ports move matters more
+	case <-h.moved:
+	case <-ctx.Done():
+		return
 	}
-	if turn {
-		need += packetsOfHairpin
+	if len(callers) == 0 {
+		h.visit(ctx, with[0], mapping.External)
+		return
 	}
-	if !h.p.tcpBudget.has(need + (apart+inRow)*packetsPerQuick) {
-		select { // the ports come first
-		case <-h.moved:
-		case <-ctx.Done():
-			return
+	// Two servers, since what one says alone may be a lie: at once where the
+	// budget allows, or else the second after what the first has left over.
+	const each = packetsPerConn + packetsOfCalls
+	var first, second []nat.Filtered
+	var both sync.WaitGroup
+	again := func() { second = h.visit(ctx, callers[1], netip.AddrPort{}) }
+	together := len(callers) > 1 && h.p.tcpBudget.has(2*each)
+	if together {
+		both.Go(again)
+	}
+	meet := netip.AddrPort{}
+	if turn && h.p.tcpBudget.has(min(2, len(callers))*each+packetsOfHairpin) {
+		meet = mapping.External
+	}
+	first = h.visit(ctx, callers[0], meet)
+	both.Wait()
+	if !together && len(callers) > 1 {
+		again()
+	}
+	if len(callers) > 1 {
+		first, second = confirmed(first, second), confirmed(second, first)
+	}
+	h.p.filtered(nat.TCP, append(first, second...)...)
+}
+
+// confirmed leaves only those refusals in fs that another server has met as well.
+func confirmed(fs, others []nat.Filtered) []nat.Filtered {
+	fs = slices.Clone(fs)
+	for i, f := range fs {
+		if !slices.ContainsFunc(others, func(o nat.Filtered) bool { return o.ChangeIP == f.ChangeIP && o.Refusal == f.Refusal }) {
+			fs[i].Refusal = nat.RefusalUnknown
 		}
 	}
-	done := 0
-	for _, a := range with[:min(3, len(with))] {
-		if done > 1 || done > 0 && !h.p.disputed() {
-			return
-		}
-		o, err := h.openOwn(ctx, a)
-		if err != nil {
-			h.p.cfg.Logger.Debug("own port", "error", err)
-			continue
-		}
-		done++
-		var wg sync.WaitGroup
-		call := a.callers != 0 && h.p.tcpBudget.take(packetsOfCalls) // first: it matters more
-		if done == 1 && turn && h.p.tcpBudget.take(packetsOfHairpin) {
-			wg.Go(func() { h.p.turned(o.hairpin(ctx, mapping.External)) })
-		}
-		if call {
-			h.p.filtered(nat.TCP, o.called(ctx)...)
-		}
-		wg.Wait()
-		o.close()
+	return fs
+}
+
+// trusted gives the servers that have answered, but for the liars.
+func (h *tcpHand) trusted(lying []netip.AddrPort) []tcpAnswer {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(h.heard), func(a tcpAnswer) bool { return slices.Contains(lying, a.server) })
+}
+
+// visit makes an own port for a server, asks to be called if it calls, and
+// meets the warm port where its endpoint is given. What it did not spend it
+// gives back.
+func (h *tcpHand) visit(ctx context.Context, a tcpAnswer, warm netip.AddrPort) (out []nat.Filtered) {
+	pays := packetsPerConn
+	if a.callers != 0 {
+		pays += packetsOfCalls
 	}
+	if warm.IsValid() {
+		pays += packetsOfHairpin
+	}
+	if !h.p.tcpBudget.take(pays) {
+		return nil
+	}
+	o, err := h.openOwn(ctx, a)
+	if err != nil {
+		h.p.cfg.Logger.Debug("own port", "server", a.server, "error", err)
+		return nil
+	}
+	var wg sync.WaitGroup
+	if warm.IsValid() {
+		wg.Go(func() { h.p.turned(o.hairpin(ctx, warm)) })
+	}
+	if a.callers != 0 {
+		out = o.called(ctx)
+	}
+	wg.Wait()
+	spent := packetsPerConn + 2*o.close()
+	if warm.IsValid() {
+		spent += packetsOfHairpin / 3 // the SYNs; what came of them is among the visitors
+	}
+	h.p.tcpBudget.give(max(0, pays-spent))
+	return out
 }
 
 // ownPort is a local port with a listener and a connection to one server.
@@ -117,9 +153,6 @@ type ownPort struct {
 }
 
 func (h *tcpHand) openOwn(ctx context.Context, a tcpAnswer) (*ownPort, error) {
-	if !h.p.tcpBudget.take(packetsPerConn) {
-		return nil, errSpent
-	}
 	lc := net.ListenConfig{Control: func(network, address string, c syscall.RawConn) error {
 		if err := reuseport.Control(network, address, c); err != nil || h.p.cfg.Control == nil {
 			return err
@@ -302,8 +335,8 @@ func (o *ownPort) hairpin(ctx context.Context, warm netip.AddrPort) nat.Answer {
 	return nat.No
 }
 
-// close resets everything and waits.
-func (o *ownPort) close() {
+// close resets everything, waits, and says how many visitors there were.
+func (o *ownPort) close() int {
 	_ = o.listener.Close()
 	o.accepts.Wait()
 	if o.conn != nil {
@@ -312,4 +345,5 @@ func (o *ownPort) close() {
 	for _, c := range o.accepted {
 		_ = c.Close()
 	}
+	return len(o.accepted)
 }

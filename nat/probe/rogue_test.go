@@ -32,16 +32,22 @@ func rogue(t *testing.T, say func(request []byte, from netip.AddrPort) [][]byte)
 	if err != nil {
 		t.Fatal(err)
 	}
+	beRogue(t, udp, tcp, say)
+	return udp.LocalAddr().String()
+}
+
+// beRogue serves on sockets, which it closes when the test ends.
+func beRogue(t *testing.T, udp net.PacketConn, tcp net.Listener, say func(request []byte, from netip.AddrPort) [][]byte) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		b := make([]byte, 2048)
 		for {
-			n, from, err := udp.ReadFromUDPAddrPort(b)
+			n, from, err := udp.ReadFrom(b)
 			if err != nil {
 				return
 			}
-			for _, out := range say(b[:n], unmapped(from)) {
-				_, _ = udp.WriteToUDPAddrPort(out, from)
+			for _, out := range say(b[:n], unmapped(from.(*net.UDPAddr).AddrPort())) {
+				_, _ = udp.WriteTo(out, from)
 			}
 		}
 	})
@@ -73,5 +79,4 @@ func rogue(t *testing.T, say func(request []byte, from netip.AddrPort) [][]byte)
 		_ = tcp.Close()
 		wg.Wait()
 	})
-	return udp.LocalAddr().String()
 }

@@ -253,6 +253,9 @@ func (s *Server) reply(p *spot, m message, source netip.AddrPort, stream bool) (
 			return p, refuse(m, stun.CodeUnknownAttribute, []stun.AttrType{stun.AttrChangeRequest})
 		}
 	}
+	if stream && m.port != 0 {
+		return p, refuse(m, stun.CodeUnknownAttribute, []stun.AttrType{stun.AttrResponsePort})
+	}
 	a := answer{seen: source, origin: from.says, other: s.other(p), plain: stream}
 	if stream && !m.old {
 		a.callers = s.callers(p)

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/pion/stun/v2"
 )
 
 // serveUDP answers what comes in at p until the socket is closed.
@@ -26,15 +28,24 @@ func (s *Server) serveUDP(p *spot) {
 			continue
 		}
 		m, err := parse(b[:n])
-		if err != nil || !s.limits.allow(source.Addr(), m.change != 0, time.Now()) {
+		if err != nil || !s.limits.allow(source.Addr(), m.change != 0 || m.port != 0, time.Now()) {
 			continue // no answer: a forged source would get it
 		}
 		if at, out := s.reply(p, m, source, false); out != nil && at.udp != nil {
+			if m.port != 0 && success(out) {
+				from = netip.AddrPortFrom(from.Addr(), m.port)
+			}
 			if _, err := at.udp.WriteToUDPAddrPort(out, from); err != nil {
 				s.cfg.Logger.Debug("stun answer not sent", "to", source, "error", err)
 			}
 		}
 	}
+}
+
+// success reports whether a message of ours is a success response.
+func success(b []byte) bool {
+	t := stun.BindingSuccess.Value()
+	return b[0] == byte(t>>8) && b[1] == byte(t)
 }
 
 // pause waits a little after an error of a listening socket, so that running

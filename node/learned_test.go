@@ -1,0 +1,228 @@
+package node_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/node"
+)
+
+// scholar is a caller that remembers: each of its lives is a process of its own.
+type scholar struct {
+	*world
+	host  *natlab.Host
+	state string
+	key   string
+}
+
+func newScholar(w *world, in terrain) *scholar {
+	secret, _ := newKey(w.t)
+	return &scholar{w, w.behind("caller", in.nat), w.t.(*testing.T).TempDir(), secret}
+}
+
+// live starts the caller, connects once, and ends it, so that all is written.
+func (s *scholar) live(target string, change ...func(*role)) reply {
+	s.t.Helper()
+	a := s.node(s.host, append(change, func(r *role) { r.State, r.Key = s.state, s.key })...)
+	r := a.do(order{Connect: target})
+	a.end()
+	return r
+}
+
+// book is the file, as a reader from outside sees it.
+type book struct {
+	Version int `json:"version"`
+	Pairs   []struct {
+		Pair string `json:"pair"`
+		Ways []page `json:"ways"`
+	} `json:"pairs"`
+}
+
+type page struct {
+	Strategy   string `json:"strategy"`
+	Method     string `json:"method,omitempty"`
+	Anew       bool   `json:"anew,omitempty"`
+	Worked     int    `json:"worked"`
+	Failed     int    `json:"failed"`
+	LastWorked int64  `json:"last_worked"`
+	LastFailed int64  `json:"last_failed"`
+}
+
+func (s *scholar) path() string { return filepath.Join(s.state, "networks.json") }
+
+func (s *scholar) read() book {
+	s.t.Helper()
+	var b book
+	text, err := os.ReadFile(s.path())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &b); err != nil || len(b.Pairs) != 1 {
+		s.t.Fatalf("%d pairs, %v: %s", len(b.Pairs), err, text)
+	}
+	return b
+}
+
+// believe makes the caller remember something else of the one pair it knows.
+func (s *scholar) believe(ways ...page) {
+	s.t.Helper()
+	b := s.read()
+	for k := range ways {
+		if ways[k].Worked > 0 {
+			ways[k].LastWorked = time.Now().Unix() - 60
+		}
+		if ways[k].Failed > 0 {
+			ways[k].LastFailed = time.Now().Unix() - 60
+		}
+	}
+	b.Pairs[0].Ways = ways
+	text, err := json.Marshal(b)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(s.path(), text, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// way finds what is remembered of one.
+func (s *scholar) way(strategy string, anew bool) page {
+	s.t.Helper()
+	for _, p := range s.read().Pairs[0].Ways {
+		if p.Strategy == strategy && p.Anew == anew {
+			return p
+		}
+	}
+	return page{}
+}
+
+func has(r reply, what string) bool { return strings.Contains(strings.Join(r.Log, "\n"), what) }
+
+// disguised is an address that says port-restricted where anybody may dial in:
+// a port is forwarded, and no probe can know.
+func disguised(t testing.TB, text string) string {
+	t.Helper()
+	a, err := address.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.V4[0].NAT, a.V4[0].Delta = nat.PortRestricted, nat.Delta{Kind: nat.Equal}
+	return a.String()
+}
+
+func TestLearned(t *testing.T) {
+	t.Run("a forwarded port is dialled at once", func(t *testing.T) {
+		w := newWorld(t)
+		callee := w.node(w.host("callee", nil))
+		target := disguised(t, callee.Address)
+		caller := newScholar(w, plusOne) // which otherwise dials only after its punch has a mapping
+		naive := w.node(caller.host).mustConnect(target, 0)
+		if r := caller.live(target, func(r *role) { r.Only = []node.Strategy{node.Direct} }); r.Error != "" {
+			t.Fatal(r.Error)
+		}
+		if p := caller.way("direct", false); p.Worked != 1 || p.Failed != 0 {
+			t.Errorf("remembered: %+v", p)
+		}
+		r := caller.live(target)
+		t.Logf("naive via %s after %v, learned via %s after %v", naive.Via, naive.Usable, r.Via, r.Usable)
+		if r.Error != "" || r.Via != node.Direct || r.Usable >= naive.Usable {
+			t.Errorf("via %q after %v, error %q; without the lesson after %v\n%s", r.Via, r.Usable, r.Error, naive.Usable, strings.Join(r.Log, "\n"))
+		}
+	})
+	t.Run("a hopeless dial waits", func(t *testing.T) {
+		w := newWorld(t)
+		callee := w.node(w.behind("callee", home.nat))
+		caller := newScholar(w, home)
+		for range 2 {
+			if r := caller.live(callee.Address); r.Via != node.Punch || !has(r, "direct dialling") {
+				t.Fatalf("via %q, error %q\n%s", r.Via, r.Error, strings.Join(r.Log, "\n"))
+			}
+		}
+		r := caller.live(callee.Address)
+		if r.Via != node.Punch || has(r, "direct dialling") {
+			t.Errorf("via %q, error %q\n%s", r.Via, r.Error, strings.Join(r.Log, "\n"))
+		}
+		if p := caller.way("direct", false); p.Worked != 0 || p.Failed != 2 {
+			t.Errorf("direct: %+v", p)
+		}
+		if p := caller.way("punch", false); p.Worked != 3 || p.Failed != 0 || p.Method == "" {
+			t.Errorf("punch: %+v", p)
+		}
+	})
+	t.Run("fresh ports first, where only they worked", func(t *testing.T) {
+		w := newWorld(t)
+		callee := w.node(w.behind("callee", home.nat))
+		caller := newScholar(w, home)
+		naive := caller.live(callee.Address)
+		if naive.Via != node.Punch || has(naive, "the peer is seen as") {
+			t.Fatalf("via %q, error %q\n%s", naive.Via, naive.Error, strings.Join(naive.Log, "\n"))
+		}
+		method := caller.way("punch", false).Method
+		caller.believe(page{Strategy: "punch", Method: method, Failed: 2}, page{Strategy: "punch", Method: method, Anew: true, Worked: 1})
+		r := caller.live(callee.Address)
+		if r.Via != node.Punch || !has(r, "the peer is seen as") || r.Echo > time.Second {
+			t.Errorf("via %q after %v, error %q\n%s", r.Via, r.Echo, r.Error, strings.Join(r.Log, "\n"))
+		}
+		if p := caller.way("punch", true); p.Worked != 2 || p.Failed != 0 {
+			t.Errorf("anew: %+v", p)
+		}
+	})
+	t.Run("a wrong memory of a dial does no harm", func(t *testing.T) {
+		w := newWorld(t)
+		callee := w.node(w.behind("callee", home.nat))
+		caller := newScholar(w, plusOne)
+		naive := caller.live(callee.Address)
+		caller.believe(page{Strategy: "direct", Worked: 9})
+		r := caller.live(callee.Address)
+		t.Logf("naive after %v, misled after %v", naive.Echo, r.Echo)
+		if r.Via != node.Punch || r.Echo > naive.Echo+100*time.Millisecond {
+			t.Errorf("via %q after %v, error %q; without the memory after %v\n%s", r.Via, r.Echo, r.Error, naive.Echo, strings.Join(r.Log, "\n"))
+		}
+		if p := caller.way("direct", false); p.Failed != 1 {
+			t.Errorf("not put right: %+v", p)
+		}
+	})
+	t.Run("a wrong memory fails no later", func(t *testing.T) {
+		w := newWorld(t)
+		callee := w.node(w.behind("callee", refusesCrossed.nat))
+		caller := newScholar(w, refusesCrossed)
+		naive := caller.live(callee.Address)
+		if naive.Error == "" {
+			t.Fatalf("connected via %s", naive.Via)
+		}
+		method := caller.way("punch", false).Method
+		caller.believe(page{Strategy: "direct", Failed: 9}, page{Strategy: "punch", Method: method, Failed: 2}, page{Strategy: "punch", Method: method, Anew: true, Worked: 9})
+		r := caller.live(callee.Address)
+		t.Logf("naive after %v, misled after %v", naive.Took, r.Took)
+		if r.Error == "" || r.Took > naive.Took+300*time.Millisecond {
+			t.Errorf("via %q after %v, error %q; without the memory after %v", r.Via, r.Took, r.Error, naive.Took)
+		}
+		if p := caller.way("direct", false); p.Failed != 10 {
+			t.Errorf("a hopeless dial was not tried when all else failed: %+v", p)
+		}
+	})
+	t.Run("a damaged file is no obstacle", func(t *testing.T) {
+		w := newWorld(t)
+		callee := w.node(w.host("callee", nil))
+		caller := newScholar(w, home)
+		if err := os.WriteFile(caller.path(), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r := caller.live(callee.Address); r.Error != "" {
+			t.Error(r.Error)
+		}
+		if _, err := os.Stat(caller.path() + ".damaged"); err != nil {
+			t.Error(err)
+		}
+		if p := caller.way("direct", false); p.Worked != 1 {
+			t.Errorf("not learned again: %+v", p)
+		}
+	})
+}
