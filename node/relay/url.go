@@ -42,7 +42,7 @@ func ParseURL(text string) (Place, error) {
 	rest, ok := strings.CutPrefix(text, "turn:")
 	if !ok {
 		if strings.HasPrefix(text, "turns:") {
-			return Place{}, errors.New("turns: is not supported: what passes a relay is encrypted end to end anyway, so use turn:")
+			return Place{}, errors.New("turns: is not supported, and not needed, since what passes a relay is encrypted from end to end")
 		}
 		return Place{}, errors.New("expected turn:SECRET@HOST:PORT or turn:USER:PASSWORD@HOST:PORT")
 	}
