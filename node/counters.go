@@ -87,7 +87,8 @@ func (c *counters) draw(local netip.Addr, r nat.Report, mappings int, now time.T
 	if !ok || f.punches > 0 || drift > driftPerMapping*float64(mappings) {
 		return nat.Mapping{}, nil, false
 	}
-	return f.Last, c.take(f), true
+	m = f.Last // taking forgets it
+	return m, c.take(f), true
 }
 
 // looked takes the sample that a punch has looked up itself, which takes ports
