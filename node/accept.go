@@ -127,7 +127,9 @@ func (n *Node) await(l *link.Link) {
 		return
 	}
 	n.log.Info("accepted", "peer", l.Peer().Short(), "remote", conn.RemoteAddr())
-	n.reflect.Trust(n.cfg.Now(), l.Peer(), conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap())
+	if !isRelayed(conn) { // a relay is a third party
+		n.reflect.Trust(n.cfg.Now(), l.Peer(), conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap())
+	}
 	if purpose == link.Ping {
 		n.all.Go(func() { n.echo(conn) })
 		return

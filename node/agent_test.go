@@ -3,6 +3,7 @@ package node_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -28,6 +29,7 @@ import (
 	"github.com/sallyport-net/sallyport/nat/probe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/node/relay"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/broker"
 )
@@ -66,6 +68,9 @@ type role struct {
 	NoAccept bool            `json:"no_accept,omitempty"`
 	PortMap  bool            `json:"port_map,omitempty"`
 	Port     uint16          `json:"port,omitempty"`
+	MQTT     string          `json:"mqtt,omitempty"` // port of the broker; default 1883
+	Relays   []string        `json:"relays,omitempty"`
+	TURN     string          `json:"turn,omitempty"`  // "host:port" of a relay, whose secret is relaySecret
 	State    string          `json:"state,omitempty"` // the state directory
 	// Each 0 is the node's own default.
 	KeepAlive time.Duration `json:"keep_alive,omitempty"`
@@ -115,7 +120,7 @@ func playAgent(text string) error {
 }
 
 func playServer(ctx context.Context, r role) error {
-	cfg := broker.Config{Listen: net.JoinHostPort(r.Serve[0], "1883"), MaxPerIP: 10_000}
+	cfg := broker.Config{Listen: net.JoinHostPort(r.Serve[0], cmp.Or(r.MQTT, "1883")), MaxPerIP: 10_000}
 	if r.Flooded {
 		cfg.PublishRate, cfg.PublishBurst, cfg.Queue = 1e6, 1e6, 1e5
 	}
@@ -133,6 +138,13 @@ func playServer(ctx context.Context, r role) error {
 		return err
 	}
 	defer s.Close()
+	if r.TURN != "" {
+		t, err := relay.NewServer(relay.ServerConfig{Listen: r.TURN, Secret: relaySecret})
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+	}
 	say(reply{Address: r.Serve[0]})
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return nil
@@ -151,6 +163,13 @@ func playNode(ctx context.Context, r role) error {
 			return err
 		}
 		cfg.Key = k
+	}
+	for _, text := range r.Relays {
+		p, err := relay.ParseURL(text)
+		if err != nil {
+			return err
+		}
+		cfg.Relays = append(cfg.Relays, p)
 	}
 	for _, b := range r.Brokers {
 		cfg.Brokers = append(cfg.Brokers, address.Broker{URL: b})

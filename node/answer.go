@@ -26,7 +26,9 @@ func (n *Node) handle(ctx context.Context, in signaling.In) {
 	defer done()
 	switch m.Kind {
 	case signaling.KindDirect:
-		n.dialBack(ctx, in)
+		n.dialBack(ctx, in, m.Direct.Secret, m.Direct.Dial, true)
+	case signaling.KindRelay:
+		n.dialBack(ctx, in, m.Relay.Secret, m.Relay.Dial, false)
 	case signaling.KindPunch:
 		n.answerPunch(ctx, in)
 	default:
@@ -49,10 +51,11 @@ func (n *Node) permit(in signaling.In, dest []netip.AddrPort) *reflector.Permit 
 // token, ACK, RST.
 const establishedCost = 4
 
-// dialBack answers a P2P_DIRECT: it dials the sender and shows the token.
-func (n *Node) dialBack(ctx context.Context, in signaling.In) {
+// dialBack answers a P2P_DIRECT or a P2P_RELAY: it dials the sender, or where a
+// relay leads to the sender, and shows the token.
+func (n *Node) dialBack(ctx context.Context, in signaling.In, secret signaling.Secret, dial []netip.AddrPort, itself bool) {
 	m := in.Message
-	permit := n.permit(in, m.Direct.Dial)
+	permit := n.permit(in, dial)
 	dest := permit.Dest
 	lasts := directTimeout
 	if left := permit.Left(); left >= 0 && len(dest) > 0 {
@@ -62,7 +65,7 @@ func (n *Node) dialBack(ctx context.Context, in signaling.In) {
 			lasts = min(lasts, reflector.Lasts(left/len(dest)-establishedCost))
 		}
 	}
-	token := link.NewToken(m.Direct.Secret, m.Attempt, in.From, n.ID())
+	token := link.NewToken(secret, m.Attempt, in.From, n.ID())
 	var dials sync.WaitGroup
 	for k, d := range dest {
 		dials.Go(func() {
@@ -78,6 +81,9 @@ func (n *Node) dialBack(ctx context.Context, in signaling.In) {
 			conn, err := coldDialer().DialContext(dialing, "tcp", d.String())
 			if err != nil {
 				return
+			}
+			if !itself {
+				conn = relayed{conn}
 			}
 			_ = n.show(ctx, conn, token)
 		})

@@ -36,6 +36,8 @@ type call struct {
 	punching chan struct{} // closed when the first punch has its mapping, or will not come
 	opened   func()        // closes it
 	punched  chan struct{} // closed when the punch has ended
+	hopeless chan struct{} // closed when a relay is all that is left, or nearly
+	despair  func()        // closes it
 
 	lessons *lessons // nil where nothing is remembered
 
@@ -51,7 +53,8 @@ type offer struct {
 }
 
 func (n *Node) newCall(peer address.Address) *call {
-	c := &call{node: n, peer: peer, begun: time.Now(), proven: make(chan offer, 1), punching: make(chan struct{}), punched: make(chan struct{})}
+	c := &call{node: n, peer: peer, begun: time.Now(), proven: make(chan offer, 1), punching: make(chan struct{}), punched: make(chan struct{}), hopeless: make(chan struct{})}
+	c.despair = sync.OnceFunc(func() { close(c.hopeless) })
 	c.opened = sync.OnceFunc(func() { close(c.punching) })
 	_, _ = rand.Read(c.id[:])
 	_, _ = rand.Read(c.secret[:])
@@ -77,6 +80,15 @@ func (c *call) timeline() []Event {
 // prove runs the TLS client over a connection to the peer and offers the link.
 // It takes the connection over.
 func (c *call) prove(ctx context.Context, via Strategy, conn net.Conn) error {
+	l, err := c.proof(ctx, via, conn)
+	if err == nil {
+		c.offer(l, via)
+	}
+	return err
+}
+
+// proof is prove without the offer.
+func (c *call) proof(ctx context.Context, via Strategy, conn net.Conn) (*link.Link, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	c.note(via, "connected with %v", conn.RemoteAddr())
@@ -85,12 +97,11 @@ func (c *call) prove(ctx context.Context, via Strategy, conn net.Conn) error {
 	l, err := link.Client(ctx, conn, c.node.identity, c.peer.Key, c.token)
 	if err != nil {
 		c.note(via, "not proven: %v", err)
-		return err
+		return nil, err
 	}
 	linger(conn)
 	c.note(via, "proven")
-	c.offer(l, via)
-	return nil
+	return l, nil
 }
 
 // offer hands a proven link to the race, which takes the first.

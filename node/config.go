@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/relay"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/reflector"
 )
@@ -18,11 +19,12 @@ const (
 	Direct  Strategy = "direct"  // dial the peer
 	Reverse Strategy = "reverse" // ask the peer to dial us
 	Punch   Strategy = "punch"   // dial each other at once, through both NATs
+	Relay   Strategy = "relay"   // meet at a TURN server, where all else fails
 )
 
 // Strategies are all that this version knows, in the order in which ties are
-// settled. They race: none waits for another.
-func Strategies() []Strategy { return []Strategy{Direct, Reverse, Punch} }
+// settled. They race: none waits for another, but for the relay, which comes last.
+func Strategies() []Strategy { return []Strategy{Direct, Reverse, Punch, Relay} }
 
 // Config says how a node lives. The zero value works: it gives a node with a
 // key of its own for this run, on the public brokers and STUN servers.
@@ -68,6 +70,10 @@ type Config struct {
 	Birthday reflector.Birthday
 	// Strategies narrows the ways in which Connect tries. None means all.
 	Strategies []Strategy
+	// Relays are TURN servers for calls of our own that nothing else brings
+	// about, best first. None means that there is no relaying; at the relays of
+	// those who call us we meet them all the same.
+	Relays []relay.Place
 	// Timeout bounds a Connect whose context has no nearer end. 0 means 30 s.
 	Timeout time.Duration
 	// Backlog is how many connections wait for Accept at most. 0 means 64.

@@ -90,7 +90,7 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 		}
 	}
 	c.lessons = c.node.learned.about(c)
-	run := map[Strategy]func(context.Context) error{Direct: c.direct, Reverse: c.reverse, Punch: c.punch}
+	run := map[Strategy]func(context.Context) error{Direct: c.direct, Reverse: c.reverse, Punch: c.punch, Relay: c.relay}
 	failed := make(chan Failure, len(run))
 	started := 0
 	for _, s := range Strategies() {
@@ -102,6 +102,9 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 	}
 	var failures []Failure
 	for len(failures) < started {
+		if len(failures) == started-1 {
+			c.despair() // only the relay can be left
+		}
 		select {
 		case o := <-c.proven:
 			return o, nil
@@ -110,6 +113,10 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 				f.Err = context.Cause(ctx)
 			}
 			c.note(f.Strategy, "ended: %v", f.Err)
+			var moot notTried
+			if f.Strategy == Punch && !errors.As(f.Err, &moot) {
+				c.despair()
+			}
 			failures = append(failures, f)
 		}
 	}

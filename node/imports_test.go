@@ -29,9 +29,10 @@ var mayImport = map[string][]string{
 	"signaling/broker":        {"signaling"},
 	"punch":                   {"address", "nat"},
 	"node/link":               {"address"},
+	"node/relay":              {},
 	"node/memory":             {},
 	"node": {
-		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "punch",
+		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/relay", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }
@@ -39,6 +40,8 @@ var mayImport = map[string][]string{
 // onlyImporter says which package alone may import a foreign module.
 var onlyImporter = map[string]string{
 	"github.com/pion/stun/v2":                   "nat/probe",
+	"github.com/pion/turn/v5":                   "node/relay",
+	"github.com/pion/stun/v4":                   "node/relay",
 	"github.com/eclipse/paho.mqtt.golang":       "signaling/mqtt",
 	"github.com/mochi-mqtt/server/v2":           "signaling/broker",
 	"github.com/google/nftables":                "nat/natlab",

@@ -17,7 +17,7 @@ const (
 	MaxTTL       = 60_000 // ms
 	MaxDelay     = 60_000 // ms
 	MaxFire      = 10_000 // ms
-	MaxDial      = 6      // addresses in Direct
+	MaxDial      = 6      // addresses in Direct, and in Relay
 	MaxMappings  = 16     // addresses in each list of Punch
 	MaxRound     = 100
 	MaxDetail    = 200     // bytes
@@ -103,14 +103,14 @@ func (m Message) header() error {
 // nothing of another kind.
 func (m Message) sections() error {
 	known := true
-	var direct, punch, refuse, question, answer, attempt bool
+	var direct, punch, relay, refuse, question, answer, attempt bool
 	switch m.Kind {
 	case KindDirect:
 		direct, question, attempt = true, true, true
 	case KindPunch:
 		punch, attempt = true, true
 	case KindRelay:
-		attempt = true
+		relay, question, attempt = true, true, true
 	case KindGetAddress:
 		question = true
 	case KindReturnAddress, KindAck:
@@ -126,6 +126,8 @@ func (m Message) sections() error {
 			return section("direct", direct)
 		case punch != (m.Punch != nil):
 			return section("punch", punch)
+		case relay != (m.Relay != nil):
+			return section("relay", relay)
 		case refuse != (m.Refuse != nil):
 			return section("refuse", refuse)
 		case question && !m.Answers.IsZero():
@@ -143,6 +145,11 @@ func (m Message) sections() error {
 	}
 	if m.Punch != nil {
 		if err := m.Punch.validate(); err != nil {
+			return err
+		}
+	}
+	if m.Relay != nil {
+		if err := Direct(*m.Relay).validate(); err != nil {
 			return err
 		}
 	}

@@ -65,6 +65,7 @@ func message(t testing.TB, kind Kind) Message {
 		}
 	case KindRelay:
 		m.Attempt = ID{2}
+		m.Relay = &Relay{Secret: ID{3}, Dial: endpointList("203.0.113.50:50001")}
 	case KindReturnAddress, KindAck, KindRefuse:
 		m.Answers, m.Heard = ID{4}, 1_800_000_000_100
 	}
@@ -189,6 +190,13 @@ func TestValidate(t *testing.T) {
 		{"punch too late", KindPunch, func(m *Message) { m.Punch.Fire = 10_001 }, "fire"},
 		{"punch in round -1", KindPunch, func(m *Message) { m.Punch.Round = -1 }, "round"},
 		{"punch for ever", KindPunch, func(m *Message) { m.Punch.Round = 101 }, "round"},
+		{"relay without section", KindRelay, func(m *Message) { m.Relay = nil }, `no section "relay"`},
+		{"relay without attempt", KindRelay, func(m *Message) { m.Attempt = ID{} }, "no attempt"},
+		{"relay without secret", KindRelay, func(m *Message) { m.Relay.Secret = ID{} }, "no secret"},
+		{"relay nowhere", KindRelay, func(m *Message) { m.Relay.Dial = nil }, "0 addresses"},
+		{"relay at port 0", KindRelay, func(m *Message) { m.Relay.Dial = endpointList("1.2.3.4:0") }, "no port"},
+		{"relay that answers", KindRelay, func(m *Message) { m.Answers, m.Heard = ID{1}, 1 }, "is a question"},
+		{"a relay in a punch", KindPunch, func(m *Message) { m.Relay = &Relay{} }, "does not belong"},
 		{"refusal without section", KindRefuse, func(m *Message) { m.Refuse = nil }, `no section "refuse"`},
 		{"refusal without reason", KindRefuse, func(m *Message) { m.Refuse.Reason = "" }, "reason"},
 		{"refusal with a strange reason", KindRefuse, func(m *Message) { m.Refuse.Reason = "\x1b[2J" }, "reason"},

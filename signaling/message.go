@@ -85,6 +85,7 @@ type Message struct {
 
 	Direct *Direct `json:"direct,omitempty"`
 	Punch  *Punch  `json:"punch,omitempty"`
+	Relay  *Relay  `json:"relay,omitempty"`
 	Refuse *Refuse `json:"refuse,omitempty"`
 }
 
@@ -92,6 +93,12 @@ type Message struct {
 type Direct struct {
 	Secret Secret           `json:"secret"`
 	Dial   []netip.AddrPort `json:"dial"` // where the sender listens, best first, at most 6
+}
+
+// Relay asks the recipient to dial the sender at a relay.
+type Relay struct {
+	Secret Secret           `json:"secret"`
+	Dial   []netip.AddrPort `json:"dial"` // the sender's endpoints on relays, best first, at most 6
 }
 
 // Role is what the recipient of a P2P_PUNCH is to do at the agreed instant.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/relay"
 )
 
 // nodeFlags are the flags of every command that starts a node, as they were
@@ -41,7 +41,7 @@ func (f *nodeFlags) register(a *app, c *cobra.Command) {
 	fs.StringVar(&f.key, "key", "", "`FILE` with this node's key, made if missing (default: key in the user's configuration directory)")
 	fs.StringSliceVar(&f.brokers, "broker", nil, "signalling broker: a `URL` (tcp, mqtts, ws, wss) or a number in the well-known list; repeatable (default: the public ones that follow from the key)")
 	fs.StringSliceVar(&f.stun, "stun", nil, "STUN server as `HOST:PORT`; repeatable (default: public ones)")
-	fs.StringSliceVar(&f.turn, "turn", nil, "relay as a `URL` (turn:HOST:PORT); repeatable; kept for a later version")
+	fs.StringSliceVar(&f.turn, "turn", nil, "relay of last resort as a `URL` (turn:SECRET@HOST:PORT or turn:USER:PASSWORD@HOST:PORT, percent-encoded), used for calls of this node; repeatable, best first (default: none)")
 	fs.StringSliceVar(&f.interfaces, "interface", nil, "network interface to use, by `NAME`; repeatable, best first (default: all that lead somewhere)")
 	fs.Uint16Var(&f.port, "port", 0, "TCP port `N` to listen on and to punch from (default: any)")
 	fs.BoolVar(&f.portMap, "portmap", false, "ask the router (by PCP, NAT-PMP or UPnP) to forward the port while this runs")
@@ -73,15 +73,8 @@ func (f *nodeFlags) settle(a *app, c *cobra.Command) error {
 			return misused("try --stun stun.example.org:3478", "--stun %q: %v", s, err)
 		}
 	}
-	for _, u := range f.turn {
-		if err := checkTURN(u); err != nil {
-			return misused("try --turn turn:relay.example.org:3478", "--turn %q: %v", u, err)
-		}
-	}
-	if len(f.turn) > 0 {
-		a.say("Note: relays come in a later version; --turn is accepted, and does nothing yet.")
-	}
-	return nil
+	_, err := f.parseRelays()
+	return err
 }
 
 func (f *nodeFlags) parseBrokers() ([]address.Broker, error) {
@@ -99,6 +92,19 @@ func (f *nodeFlags) parseBrokers() ([]address.Broker, error) {
 	return list, nil
 }
 
+// parseRelays never repeats what was given, which may hold a secret.
+func (f *nodeFlags) parseRelays() ([]relay.Place, error) {
+	var list []relay.Place
+	for n, text := range f.turn {
+		p, err := relay.ParseURL(text)
+		if err != nil {
+			return nil, misused("try --turn turn:SECRET@relay.example.org:3480", "--turn, number %d: %v", n+1, err)
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
 func (f *nodeFlags) parseStrategies() ([]node.Strategy, error) {
 	var list []node.Strategy
 	for _, name := range f.strategies {
@@ -106,7 +112,7 @@ func (f *nodeFlags) parseStrategies() ([]node.Strategy, error) {
 		switch {
 		case slices.Contains(node.Strategies(), s):
 			list = append(list, s)
-		case s == "relay" || s == "lan":
+		case s == "lan":
 			return nil, misused("try --strategies "+strategyNames(), "strategy %q comes in a later version", name)
 		default:
 			return nil, misused("try --strategies "+strategyNames(), "there is no strategy %q", name)
@@ -131,18 +137,6 @@ func checkHostPort(s string) error {
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return fmt.Errorf("port %q is not 1 to 65535", port)
-	}
-	return nil
-}
-
-// checkTURN wants a URI as RFC 7065 has it: turn:HOST[:PORT][?transport=…].
-func checkTURN(s string) error {
-	u, err := url.Parse(s)
-	if err != nil || u.Opaque == "" || (u.Scheme != "turn" && u.Scheme != "turns") {
-		return fmt.Errorf("expected turn:HOST:PORT or turns:HOST:PORT")
-	}
-	if strings.Contains(u.Opaque, "]:") || strings.Count(u.Opaque, ":") == 1 {
-		return checkHostPort(u.Opaque)
 	}
 	return nil
 }

@@ -162,14 +162,3 @@ func TestWithHost(t *testing.T) {
 		}
 	}
 }
-
-func TestCheckTURN(t *testing.T) {
-	for text, good := range map[string]bool{
-		"turn:relay.example.org:3478": true, "turns:relay.example.org": true, "turn:[2001:db8::1]:3478?transport=tcp": true,
-		"relay.example.org:3478": false, "turn:": false, "http://x": false, "turn:x:0": false, "turn:x:y": false,
-	} {
-		if err := checkTURN(text); (err == nil) != good {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-}

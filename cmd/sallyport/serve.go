@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/nat/probe"
+	"github.com/sallyport-net/sallyport/node/relay"
 	"github.com/sallyport-net/sallyport/signaling/broker"
 )
 
@@ -20,6 +21,9 @@ type serveFlags struct {
 	listen, advertise            []string
 	mqtt, mqtts, ws              uint16
 	stun, alternate              uint16
+	turn                         uint16
+	noTURN, turnPrivate          bool
+	turnSecret                   string
 	certificate, certificateFile string
 }
 
@@ -27,14 +31,20 @@ func newServe(a *app) *cobra.Command {
 	var f serveFlags
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Run a signalling broker and a STUN server",
-		Long: `Run a signalling broker (MQTT) and a STUN server (RFC 5780, over UDP and TCP) in
-one process, and print the flags with which others use them. Nothing is stored.
+		Short: "Run a signalling broker, a STUN server and a relay",
+		Long: `Run a signalling broker (MQTT), a STUN server (RFC 5780, over UDP and TCP) and a
+relay (TURN with TCP allocations, RFC 6062) in one process, and print the flags
+with which others use them. Nothing is stored but the secret of --turn-secret.
+
+The relay carries ciphertext between two nodes that can't reach each other. It is
+for those who hold its secret, at most 16 connections for one address, each of
+4 MiB a second and a day at most, and never into private networks.
 
 With two addresses (--listen twice), the STUN server can tell all kinds of NAT
 apart; with one, it makes do with two ports. SIGTERM ends it with exit status 0.`,
 		Example: `  sallyport serve
   sallyport serve --listen 203.0.113.7 --listen 203.0.113.8
+  sallyport serve --turn-port 443 --turn-secret relay.secret
   sallyport serve --listen 10.0.0.5 --advertise broker.example.org --cert cert.pem --key-file key.pem`,
 		Args: nothingElse,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -49,6 +59,10 @@ apart; with one, it makes do with two ports. SIGTERM ends it with exit status 0.
 	fs.Uint16Var(&f.ws, "ws-port", 0, "TCP port `N` of the broker over WebSocket, with TLS where there is a certificate (default: none)")
 	fs.Uint16Var(&f.stun, "stun-port", 3478, "port `N` of the STUN server; 0 means any")
 	fs.Uint16Var(&f.alternate, "alternate-port", 3479, "second port `N` of the STUN server; 0 means any")
+	fs.Uint16Var(&f.turn, "turn-port", 3480, "TCP port `N` of the relay; 0 means any")
+	fs.StringVar(&f.turnSecret, "turn-secret", "", "`FILE` with the relay's secret, made if missing (default: a new secret each time)")
+	fs.BoolVar(&f.turnPrivate, "turn-allow-private", false, "let the relay lead to peers in private networks and on this machine")
+	fs.BoolVar(&f.noTURN, "no-turn", false, "run no relay")
 	fs.StringVar(&f.certificate, "cert", "", "PEM `FILE` with the certificate chain")
 	fs.StringVar(&f.certificateFile, "key-file", "", "PEM `FILE` with its private key")
 	fs.BoolVar(&a.json, "json", false, "one JSON object per line")
@@ -65,17 +79,22 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	if a.json {
 		emit(a.out, s.ready)
 	} else {
-		fmt.Fprintf(a.out, "Broker: %s\nSTUN:   %s\nFlags:  %s\n", strings.Join(s.ready.Brokers, " "), strings.Join(s.ready.STUN, " "), s.ready.Flags)
+		fmt.Fprintf(a.out, "Broker: %s\nSTUN:   %s\n", strings.Join(s.ready.Brokers, " "), strings.Join(s.ready.STUN, " "))
+		if s.ready.TURN != "" {
+			fmt.Fprintf(a.out, "Relay:  %s\n", s.ready.TURN)
+		}
+		fmt.Fprintf(a.out, "Flags:  %s\n", s.ready.Flags)
 	}
 	<-ctx.Done()
 	a.say("Closing.")
 	return daemonEnd(ctx)
 }
 
-// servers are a running broker and STUN server.
+// servers are a running broker, STUN server and relay.
 type servers struct {
 	broker *broker.Broker
 	stun   *probe.Server
+	relay  *relay.Server // nil: none
 	ready  serveEvent
 }
 
@@ -84,6 +103,7 @@ type serveEvent struct {
 	Brokers []string `json:"brokers"`
 	STUN    []string `json:"stun"`
 	Flags   string   `json:"flags"`
+	TURN    string   `json:"turn,omitempty"`
 }
 
 func startServers(f *serveFlags) (*servers, error) {
@@ -101,6 +121,12 @@ func startServers(f *serveFlags) (*servers, error) {
 	}
 	s.ready = serveEvent{Event: "ready"}
 	names := f.names(hosts)
+	if !f.noTURN {
+		if s.relay, s.ready.TURN, err = f.startRelay(hosts[0], names[0]); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
 	for _, u := range s.broker.URLs() {
 		s.ready.Brokers = append(s.ready.Brokers, withHost(u, names[0]))
 	}
@@ -119,11 +145,17 @@ func startServers(f *serveFlags) (*servers, error) {
 	for _, at := range s.ready.STUN {
 		words = append(words, "--stun", at)
 	}
+	if s.relay != nil {
+		words = append(words, "--turn", s.ready.TURN)
+	}
 	s.ready.Flags = strings.Join(words, " ")
 	return s, nil
 }
 
 func (s *servers) close() {
+	if s.relay != nil {
+		_ = s.relay.Close()
+	}
 	_ = s.stun.Close()
 	_ = s.broker.Close()
 }

@@ -23,6 +23,9 @@ func (a *app) nodeConfig(f *nodeFlags) (cfg node.Config, err error) {
 	if cfg.Strategies, err = f.parseStrategies(); err != nil {
 		return cfg, err
 	}
+	if cfg.Relays, err = f.parseRelays(); err != nil {
+		return cfg, err
+	}
 	if err = checkInterfaces(f.interfaces); err != nil {
 		return cfg, err
 	}

@@ -66,6 +66,9 @@ func (w whole) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// NetConn is the connection beneath.
+func (w whole) NetConn() net.Conn { return w.Conn }
+
 // Conn is a nominated link: a net.Conn with half-close, between two proven
 // keys.
 type Conn struct {

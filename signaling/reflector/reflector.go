@@ -249,6 +249,8 @@ func Destinations(m signaling.Message) []netip.AddrPort {
 		return m.Direct.Dial
 	case m.Punch != nil:
 		return m.Punch.From
+	case m.Relay != nil:
+		return m.Relay.Dial
 	}
 	return nil
 }

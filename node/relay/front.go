@@ -1,0 +1,126 @@
+package relay
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// silence is how long a client may say nothing before its first allocation
+	// or bind: it opens connections for data in advance.
+	silence = time.Minute
+	// controlSilence is the same once it has: a refresh is due every five
+	// minutes (RFC 8656 §3.2 has lifetimes of ten).
+	controlSilence = 15 * time.Minute
+)
+
+// front is the listener that clients connect to. It bounds how many they are,
+// gives pion/turn whole messages only, and waits at the end for those whom
+// pion/turn would leave alone.
+type front struct {
+	net.Listener
+	perSite, total int
+	gone           func(netip.AddrPort)
+
+	mu    sync.Mutex
+	over  bool
+	open  map[*client]bool
+	sites map[netip.Prefix]int
+	work  sync.WaitGroup
+}
+
+func newFront(l net.Listener, perSite, total int, gone func(netip.AddrPort)) *front {
+	return &front{Listener: l, perSite: perSite, total: total, gone: gone, open: make(map[*client]bool), sites: make(map[netip.Prefix]int)}
+}
+
+func (f *front) Accept() (net.Conn, error) {
+	for {
+		conn, err := f.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &client{Conn: conn, front: f, remote: endpointOf(conn.RemoteAddr())}
+		if f.enter(c) {
+			_ = conn.SetReadDeadline(time.Now().Add(silence))
+			return c, nil
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	}
+}
+
+func (f *front) enter(c *client) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := site(c.remote.Addr())
+	if f.over || len(f.open) >= f.total || f.sites[at] >= f.perSite {
+		return false
+	}
+	f.open[c] = true
+	f.sites[at]++
+	f.work.Add(1)
+	return true
+}
+
+func (f *front) leave(c *client) {
+	f.mu.Lock()
+	at := site(c.remote.Addr())
+	delete(f.open, c)
+	if f.sites[at]--; f.sites[at] == 0 {
+		delete(f.sites, at)
+	}
+	f.mu.Unlock()
+	f.gone(c.remote)
+	f.work.Done()
+}
+
+// end ends every client, and waits until pion/turn has let go of each.
+func (f *front) end() {
+	f.mu.Lock()
+	f.over = true
+	for c := range f.open {
+		_ = c.Conn.Close()
+	}
+	f.mu.Unlock()
+	f.work.Wait()
+}
+
+// client is a connection from a client: messages until it is bound to a peer's
+// connection, then data.
+type client struct {
+	net.Conn
+	front  *front
+	remote netip.AddrPort
+	bound  atomic.Bool
+	once   sync.Once
+}
+
+func (c *client) Read(p []byte) (int, error) {
+	if c.bound.Load() {
+		return c.Conn.Read(p)
+	}
+	n, err := readFrame(c.Conn, p)
+	if err != nil {
+		return 0, err
+	}
+	_ = c.Conn.SetReadDeadline(time.Now().Add(controlSilence))
+	return n, nil
+}
+
+// Write notes when the connection is bound: nothing but data follows.
+func (c *client) Write(p []byte) (int, error) {
+	if !c.bound.Load() && typeOf(p) == bindSuccess {
+		_ = c.Conn.SetReadDeadline(time.Time{})
+		c.bound.Store(true)
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *client) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() { c.front.leave(c) })
+	return err
+}

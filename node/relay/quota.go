@@ -1,0 +1,67 @@
+package relay
+
+import (
+	"net/netip"
+	"sync"
+)
+
+// quota counts allocations, by the control connection that asked for each.
+type quota struct {
+	perUser, perIP, total int
+
+	mu   sync.Mutex
+	held map[string]holder // by the remote endpoint of the control connection
+}
+
+type holder struct {
+	user string
+	site netip.Prefix
+}
+
+func newQuota(perUser, perIP, total int) *quota {
+	return &quota{perUser: perUser, perIP: perIP, total: total, held: make(map[string]holder)}
+}
+
+// take reserves an allocation for a control connection, and reports whether
+// there is one left. A connection has one at most, and asking again is free.
+func (q *quota) take(remote netip.AddrPort, user string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	key := remote.String()
+	if _, ok := q.held[key]; ok {
+		return true
+	}
+	h := holder{user, site(remote.Addr())}
+	users, sites := 0, 0
+	for _, o := range q.held { // a few hundred at most
+		if o.user == h.user {
+			users++
+		}
+		if o.site == h.site {
+			sites++
+		}
+	}
+	if len(q.held) >= q.total || users >= q.perUser || sites >= q.perIP {
+		return false
+	}
+	q.held[key] = h
+	return true
+}
+
+// release gives back what the connection has.
+func (q *quota) release(remote netip.AddrPort) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.held, remote.String())
+}
+
+// site is what an IP quota counts: an IPv4 address, or an IPv6 /64.
+func site(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits)
+	return p
+}

@@ -1,0 +1,94 @@
+package node_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/node"
+)
+
+const relaySecret = "a secret for the lab"
+
+// relayHost adds a host with a relay, at that port, and gives its URL with
+// secret, percent-encoded. A broker and a STUN server are beside it.
+func (w *world) relayHost(port string) (host *natlab.Host, at string) {
+	w.t.Helper()
+	h := w.host("relay", nil)
+	at = h.Addr().String() + ":" + port
+	w.start(h, role{Serve: []string{h.Addr().String()}, TURN: at})
+	return h, at
+}
+
+func relayURL(secret, at string) string {
+	return "turn:" + strings.ReplaceAll(secret, " ", "%20") + "@" + at
+}
+
+// relayedPair is two nodes of which the caller knows a relay.
+func (w *world) relayedPair(a, b *natlab.NAT, url string, only ...node.Strategy) nodePair {
+	w.t.Helper()
+	return nodePair{
+		caller: w.node(w.behind("caller", a), func(r *role) { r.Relays, r.Only = []string{url}, only }),
+		callee: w.node(w.behind("callee", b)),
+	}
+}
+
+// What nobody can punch, a relay connects.
+func TestRelayBetweenRandomPorts(t *testing.T) {
+	w := newWorld(t)
+	_, at := w.relayHost("3480")
+	p := w.relayedPair(random.nat, random.nat, relayURL(relaySecret, at))
+	r := p.caller.mustConnect(p.callee.Address, 1<<20)
+	if r.Via != node.Relay {
+		t.Errorf("via %s", r.Via)
+	}
+	t.Logf("usable after %v, first echo after %v", r.Usable, r.Echo)
+}
+
+// No UDP for the caller, and of TCP only what leaves for port 443: a broker and
+// a relay there are enough.
+func TestRelayThroughPort443(t *testing.T) {
+	w := newWorld(t)
+	_, at := w.relayHost("443")
+	gate := w.host("gate", nil)
+	w.start(gate, role{Serve: []string{gate.Addr().String()}, MQTT: "443"})
+	broker := []string{"tcp://" + gate.Addr().String() + ":443"}
+	strict := *random.nat
+	strict.UDPBlocked, strict.OnlyTCPPorts = true, []uint16{443}
+	caller := w.node(w.behind("caller", &strict), func(r *role) {
+		r.Brokers, r.Relays = broker, []string{relayURL(relaySecret, at)}
+	})
+	callee := w.node(w.behind("callee", random.nat), func(r *role) { r.Brokers = broker })
+	r := caller.mustConnect(callee.Address, 1<<16)
+	if r.Via != node.Relay {
+		t.Errorf("via %s", r.Via)
+	}
+	t.Logf("usable after %v", r.Usable)
+}
+
+// A relay is never used where there is another way.
+func TestRelayIsTheLastResort(t *testing.T) {
+	for _, c := range []cell{{home, home, natlab.Drop}, {open, open, natlab.Drop}, {home, fullCone, natlab.RST}, {fullCone, random, natlab.Drop}, {plusOne, home, natlab.Drop}} {
+		t.Run(c.String(), func(t *testing.T) {
+			w := newWorld(t)
+			_, at := w.relayHost("3480")
+			p := w.relayedPair(c.caller.nat, c.callee.nat, relayURL(relaySecret, at))
+			for range 3 {
+				if r := p.caller.mustConnect(p.callee.Address, 100); r.Via == node.Relay {
+					t.Errorf("via the relay:\n%s", strings.Join(r.Log, "\n"))
+				}
+			}
+		})
+	}
+}
+
+// A wrong secret is named as the reason, with a hint.
+func TestRelayRefusesWrongSecret(t *testing.T) {
+	w := newWorld(t)
+	_, at := w.relayHost("3480")
+	p := w.relayedPair(random.nat, random.nat, relayURL("wrong", at))
+	r := p.caller.do(order{Connect: p.callee.Address})
+	if !strings.Contains(r.Error, "refused the credentials") || !strings.Contains(r.Hint, "--turn") {
+		t.Errorf("error %q, hint %q", r.Error, r.Hint)
+	}
+}
