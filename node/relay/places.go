@@ -41,7 +41,10 @@ func (p *places) AllocateListener(c turn.AllocateListenerConfig) (net.Listener, 
 	}
 	at := &net.TCPAddr{IP: p.cfg.Relayed.AsSlice(), Port: l.Addr().(*net.TCPAddr).Port}
 	e := &endpoint{Listener: l, limit: rate.NewLimiter(rate.Limit(p.cfg.Rate), max(p.cfg.Rate/4, leastRate)), left: p.cfg.Bytes, closed: make(chan struct{})}
-	e.age = time.AfterFunc(p.cfg.MaxAge, func() { _ = e.Close() }) // which ends the allocation
+	age := time.AfterFunc(p.cfg.MaxAge, func() { _ = e.Close() }) // which ends the allocation
+	e.mu.Lock()
+	e.age = age // Close may be under way already where MaxAge is short
+	e.mu.Unlock()
 	return e, at, nil
 }
 
@@ -86,7 +89,11 @@ func (e *endpoint) Accept() (net.Conn, error) {
 func (e *endpoint) Close() error {
 	err := net.ErrClosed
 	e.once.Do(func() {
-		e.age.Stop()
+		e.mu.Lock()
+		if e.age != nil {
+			e.age.Stop()
+		}
+		e.mu.Unlock()
 		close(e.closed)
 		err = e.Listener.Close()
 	})
