@@ -161,7 +161,7 @@ func reachableFrom(self, peer address.Address) []netip.AddrPort {
 func takesStrangers(list []address.Interface, peer address.Address) []address.Interface {
 	var some []address.Interface
 	for _, i := range list {
-		if i.NAT == nat.Open || i.NAT == nat.FullCone || behindOneNAT(peer, i) {
+		if i.NAT.AcceptsUnsolicited() || behindOneNAT(peer, i) {
 			some = append(some, i)
 		}
 	}
