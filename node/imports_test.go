@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"signaling/broker":        {"signaling"},
 	"punch":                   {"address", "nat"},
 	"node/link":               {"address"},
+	"node/session":            {"address", "node/link"},
 	"node/relay":              {},
 	"node/memory":             {},
 	"node": {
