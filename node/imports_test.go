@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"node/relay":              {},
 	"node/memory":             {},
 	"node": {
-		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/relay", "punch",
+		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/relay", "node/session", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }

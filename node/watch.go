@@ -67,6 +67,7 @@ func (n *Node) watch() {
 		} else {
 			if failures > 0 {
 				n.wakeBrokers() // the network is back, so they need not wait
+				n.change.tell()
 			}
 			failures = 0
 		}
@@ -119,6 +120,8 @@ func (n *Node) relocate() (changed bool) {
 	n.log.Info("the machine's addresses have changed", "places", len(list), "new", fresh)
 	n.warm.dropGone()
 	n.wakeBrokers()
+	n.change.tell()
+	n.checkSessions()
 	return true
 }
 

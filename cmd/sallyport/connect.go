@@ -68,7 +68,7 @@ func (c *call) talk(ctx context.Context) error {
 		}
 		heard <- err
 		if err == nil {
-			awaitClosed(c.conn)
+			c.conn.WaitClosed()
 			close(closed)
 		}
 	}()

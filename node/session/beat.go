@@ -50,8 +50,22 @@ func (s *Session) wait(life time.Duration) {
 	s.life.Reset(life)
 }
 
+// Abandon says that no new link will come: when the one in use is lost, so is
+// the session.
+func (s *Session) Abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alone = true
+	if s.ended == nil && s.carrier == nil {
+		s.end(ErrGone)
+	}
+}
+
 // need has the owner look for a link, once at a time.
 func (s *Session) need() {
+	if s.cfg.Lost != nil {
+		go s.cfg.Lost(s)
+	}
 	if !s.cfg.Opener || s.cfg.Need == nil || s.asked || !s.worth() {
 		return
 	}

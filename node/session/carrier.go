@@ -266,8 +266,12 @@ func (s *Session) failed(c *carrier, why error) {
 	}
 	s.carrier, s.past = nil, c
 	s.ackNow = false
-	if !s.worth() {
+	switch {
+	case !s.worth() || errors.Is(why, io.EOF) && !errors.Is(why, link.ErrCut): // the peer has said goodbye
 		s.end(io.EOF)
+		return
+	case s.alone:
+		s.end(ErrGone)
 		return
 	}
 	s.log.Info("link of a session lost", "peer", s.peer.Short(), "why", why)

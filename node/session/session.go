@@ -52,12 +52,14 @@ type Config struct {
 	// is suspect or lost and has streams worth saving. Resume is the answer to
 	// it. Only an opener calls it. Nil means that nothing is done.
 	Need func(*Session)
+	// Lost is called when a link has ended or fallen silent. It must not block.
+	Lost func(*Session)
 	// Moved is called when a new link has taken over. It must not block.
 	Moved func(*Session)
 	// Ended is called once, when the session is over. It must not block.
 	Ended func(*Session)
 	// SilentLife and CutLife are how long the session waits for a new link
-	// after the old one fell silent, and after it ended. 0 means 10 min and 30 s.
+	// after the old one fell silent, and after it ended. 0 means 10 min and 15 s.
 	SilentLife, CutLife time.Duration
 	// Logger gets events as data. Nil means silence.
 	Logger *slog.Logger
@@ -106,6 +108,7 @@ type Session struct {
 	ackTo *time.Timer // sends a late ACK
 	life  *time.Timer // ends a session that is lost
 	asked bool        // Need is at work
+	alone bool        // no new link will come
 	moves int
 	dud   int
 }
@@ -122,7 +125,7 @@ func New(l *link.Conn, cfg Config) (*Session, error) {
 		cfg.SilentLife = 10 * time.Minute
 	}
 	if cfg.CutLife <= 0 {
-		cfg.CutLife = 30 * time.Second
+		cfg.CutLife = 15 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -277,7 +280,8 @@ func (s *Session) establish() {
 }
 
 // settle ends the session when nothing is left to do: says that it is closing
-// when the last stream is gone, and goes when the peer has said so, too.
+// when the last stream is gone, and goes when the peer has got that. Streams
+// that the peer opened before it knew would have come by then.
 func (s *Session) settle() {
 	if s.ended != nil || len(s.streams) > 0 {
 		return
@@ -286,7 +290,7 @@ func (s *Session) settle() {
 		s.closing = true
 		s.control(frameClosing, 0, 0)
 	}
-	if s.finished && s.out.empty() {
+	if s.out.empty() {
 		s.end(io.EOF)
 	}
 }
