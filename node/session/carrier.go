@@ -26,6 +26,7 @@ type carrier struct {
 	link    *link.Conn
 	path    any
 	fromDue bool         // we owe the number that comes first
+	base    uint64       // which is this
 	started bool         // the peer has told its own
 	expect  uint64       // number of the next numbered frame
 	heard   atomic.Int64 // when bytes came last, in nanoseconds since start
@@ -109,16 +110,15 @@ func (s *Session) handle(c *carrier, h header, payload []byte, b *block) (used b
 	}
 	switch h.typ {
 	case frameFrom:
-		from := binary.BigEndian.Uint64(payload)
-		if c.started || from > s.received {
-			return false, fmt.Errorf("%w: a link that begins at frame %d where %d is the next", errProtocol, from, s.received)
+		c.expect = binary.BigEndian.Uint64(payload)
+		for c.expect > s.received && s.ended == nil && len(s.carriers) > 1 {
+			s.arrived.Wait() // the old link brings the rest
 		}
-		c.started, c.expect = true, from
-		for old := range s.carriers { // what they brought has been counted
-			if old != c {
-				_ = old.link.NetConn().Close()
-			}
+		if c.started || c.expect > s.received {
+			return false, fmt.Errorf("%w: a link that begins at frame %d where %d is the next", errProtocol, c.expect, s.received)
 		}
+		c.started = true
+		s.retire()
 	case frameAck:
 		before := s.out.kept
 		if !s.out.acknowledge(binary.BigEndian.Uint64(payload)) {
@@ -126,6 +126,7 @@ func (s *Session) handle(c *carrier, h header, payload []byte, b *block) (used b
 		}
 		s.pulse.delivered(time.Now(), before-s.out.kept)
 		s.room.Broadcast()
+		s.retire()
 		if s.closing {
 			s.settle()
 		}
@@ -159,6 +160,7 @@ func (s *Session) numbered(c *carrier, h header, payload []byte, b *block) (used
 	s.received++
 	s.untold += headerSize + h.length
 	s.pulse.active(time.Now())
+	s.arrived.Broadcast()
 	if used, err = s.deliver(h, payload, b); err != nil {
 		return used, err
 	}
@@ -185,6 +187,9 @@ func (s *Session) write() {
 	defer s.mu.Unlock()
 	var pieces [][]byte
 	for s.ended == nil {
+		if s.next != nil {
+			s.adopt(s.next, true)
+		}
 		c := s.carrier
 		if c == nil || !s.due(c) {
 			pieces = nil
@@ -215,6 +220,42 @@ func (s *Session) due(c *carrier) bool {
 	return c.fromDue || s.ackNow || s.pulse.pingDue || len(s.pong) > 0 || s.out.unsent()
 }
 
+// adopt makes a link the one in use. Where the old one is alive, what was
+// handed to it arrives there, and the new one goes on from there; otherwise
+// everything that has not arrived is sent again.
+func (s *Session) adopt(c *carrier, alive bool) {
+	s.carrier, s.next, s.past = c, nil, nil
+	if !alive {
+		s.out.rewind()
+	}
+	c.base, c.fromDue = s.out.next, true
+	now := time.Now()
+	s.pulse = pulse{opener: s.pulse.opener, pingID: s.pulse.pingID, lastHeard: now, lastActive: now, pingDue: true}
+	if s.life != nil {
+		s.life.Stop()
+	}
+	s.moves++
+	s.reschedule()
+	s.wake.Signal()
+	s.room.Broadcast()
+	if s.cfg.Moved != nil {
+		go s.cfg.Moved(s)
+	}
+}
+
+// retire closes the links before the one in use, once both ends have got what
+// went over them.
+func (s *Session) retire() {
+	if c := s.carrier; c == nil || len(s.carriers) == 1 || !c.started || c.fromDue || s.out.acked < c.base {
+		return
+	}
+	for old := range s.carriers {
+		if old != s.carrier && old != s.next {
+			_ = old.link.NetConn().Close()
+		}
+	}
+}
+
 // notices are the frames without numbers that go first.
 func (s *Session) notices(c *carrier) []byte {
 	var b []byte
@@ -225,7 +266,7 @@ func (s *Session) notices(c *carrier) []byte {
 	}
 	if c.fromDue {
 		c.fromDue = false
-		add(frameFrom, uint64Bytes(s.out.next))
+		add(frameFrom, uint64Bytes(c.base))
 	}
 	if s.received > s.told {
 		s.told, s.untold, s.ackNow = s.received, 0, false
@@ -250,7 +291,11 @@ func (s *Session) failed(c *carrier, why error) {
 		return
 	}
 	delete(s.carriers, c)
+	s.arrived.Broadcast()
 	_ = c.link.NetConn().Close()
+	if c == s.next {
+		s.next = nil
+	}
 	if s.ended != nil || c != s.carrier {
 		return
 	}
@@ -262,6 +307,10 @@ func (s *Session) failed(c *carrier, why error) {
 	case <-s.established:
 	default: // the first link, and the peer's answer was a no, or none
 		s.end(why)
+		return
+	}
+	if s.next != nil {
+		s.adopt(s.next, false)
 		return
 	}
 	s.carrier, s.past = nil, c

@@ -14,10 +14,13 @@ import (
 )
 
 const (
-	requestSize = 16 + 8 + 8 + sha256.Size
+	requestSize = 16 + 1 + 8 + 8 + sha256.Size
 	answerSize  = 1 + 8 + sha256.Size
 	// resumeTimeout bounds each end's wait in a resumption.
 	resumeTimeout = 5 * time.Second
+	// handoverTime bounds how long a write to the old link may hold up the new
+	// one.
+	handoverTime = 500 * time.Millisecond
 )
 
 type status byte
@@ -26,6 +29,15 @@ const (
 	resumed status = 0
 	unknown status = 1
 	stale   status = 2
+	moved   status = 3 // resumed, and the old link is alive
+)
+
+// mode is what a request says of the old link.
+type mode = status
+
+const (
+	lost  mode = 0
+	alive mode = 1
 )
 
 // ErrStale: the acceptor has seen a later link already. Another resumption,
@@ -63,8 +75,8 @@ func (s *Session) Resume(ctx context.Context, l *link.Conn, path any) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		switch st {
-		case resumed:
-			if err = s.attach(l, path, have); err == nil {
+		case resumed, moved:
+			if err = s.attach(l, path, have, st == moved); err == nil {
 				return nil
 			}
 		case unknown:
@@ -86,12 +98,11 @@ func (s *Session) ask(l *link.Conn) (st status, have uint64, err error) {
 	}
 	s.mu.Lock()
 	s.epoch++
-	epoch := s.epoch
-	mine := s.received
+	epoch, mine, old := s.epoch, s.received, s.mode()
 	s.mu.Unlock()
 	_ = l.SetDeadline(time.Now().Add(resumeTimeout))
-	request := append(append(append([]byte(nil), s.id[:]...), uint64Bytes(epoch)...), uint64Bytes(mine)...)
-	if _, err := l.Write(append(request, proof(s.key, "opener", bound, s.id, epoch, 0, mine)...)); err != nil {
+	request := append(append(append(s.id[:], byte(old)), uint64Bytes(epoch)...), uint64Bytes(mine)...)
+	if _, err := l.Write(append(request, proof(s.key, "opener", bound, s.id, epoch, old, mine)...)); err != nil {
 		return 0, 0, err
 	}
 	answer := make([]byte, answerSize)
@@ -102,7 +113,7 @@ func (s *Session) ask(l *link.Conn) (st status, have uint64, err error) {
 	switch st {
 	case unknown:
 		return st, 0, nil
-	case resumed, stale:
+	case resumed, stale, moved:
 		if !hmac.Equal(answer[9:], proof(s.key, "acceptor", bound, s.id, epoch, st, have)) {
 			return 0, 0, errors.New("the peer does not prove that it knows the session")
 		}
@@ -111,8 +122,18 @@ func (s *Session) ask(l *link.Conn) (st status, have uint64, err error) {
 	return 0, 0, fmt.Errorf("the peer answers %d", answer[0])
 }
 
-// attach makes a link the one in use: the peer has so many of our frames.
-func (s *Session) attach(l *link.Conn, path any, have uint64) error {
+// mode says whether the link in use is alive.
+func (s *Session) mode() mode {
+	if s.alive() {
+		return alive
+	}
+	return lost
+}
+
+// attach has the session go on over a link: the peer has so many of our frames.
+// Where the old link is alive at both ends, the new one takes over as soon as
+// the write under way is done.
+func (s *Session) attach(l *link.Conn, path any, have uint64, gently bool) error {
 	if s.ended != nil {
 		return s.ended
 	}
@@ -120,36 +141,43 @@ func (s *Session) attach(l *link.Conn, path any, have uint64) error {
 		s.dud++
 		return fmt.Errorf("%w: it has %d frames of %d", errProtocol, have, s.out.sent)
 	}
-	c := &carrier{link: l, path: path, fromDue: true}
-	if s.carrier != nil {
-		// A write that hangs there would hold the new link up. What comes on it
-		// still counts, until the new one speaks.
-		_ = s.carrier.link.SetWriteDeadline(time.Unix(1, 0))
-	}
-	s.carriers[c] = true
-	s.carrier, s.past = c, nil
-	s.out.rewind()
-	now := time.Now()
+	c := &carrier{link: l, path: path}
 	c.touch()
-	s.pulse = pulse{opener: s.pulse.opener, pingID: s.pulse.pingID, lastHeard: now, lastActive: now}
-	if s.life != nil {
-		s.life.Stop()
+	s.carriers[c] = true
+	if s.next != nil {
+		_ = s.next.link.NetConn().Close()
+		s.next = nil
 	}
-	s.moves++
-	s.pulse.pingDue = true // measures the new path
-	s.reschedule()
-	s.wake.Signal()
-	s.room.Broadcast()
+	old := s.carrier
+	if gently && s.alive() {
+		s.next = c
+		s.wake.Signal()
+		time.AfterFunc(handoverTime, func() { hurry(s, old, c) })
+	} else {
+		if old != nil {
+			// A write that hangs there would hold the new link up. What comes on
+			// it still counts.
+			_ = old.link.SetWriteDeadline(time.Unix(1, 0))
+		}
+		s.adopt(c, false)
+	}
 	go s.read(c)
-	if s.cfg.Moved != nil {
-		go s.cfg.Moved(s)
-	}
 	return nil
+}
+
+// hurry gives up a write to the old link that keeps the new one waiting.
+func hurry(s *Session, old, c *carrier) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == c {
+		_ = old.link.SetWriteDeadline(time.Unix(1, 0))
+	}
 }
 
 // Request is a peer's wish to resume a session.
 type Request struct {
 	ID    ID
+	mode  mode
 	link  *link.Conn
 	epoch uint64
 	have  uint64
@@ -165,7 +193,7 @@ func ReadRequest(l *link.Conn) (Request, error) {
 		_ = l.NetConn().Close()
 		return Request{}, fmt.Errorf("reading a resumption: %w", err)
 	}
-	return Request{ID(b[:16]), l, binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:]), b[32:]}, nil
+	return Request{ID(b[:16]), mode(b[16]), l, binary.BigEndian.Uint64(b[17:]), binary.BigEndian.Uint64(b[25:]), b[33:]}, nil
 }
 
 // Unknown answers a request for a session that is not there.
@@ -188,14 +216,17 @@ func (s *Session) Answer(r Request, path any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cfg.Opener || r.link.Peer() != s.peer || s.ended != nil ||
-		!hmac.Equal(r.proof, proof(s.key, "opener", bound, s.id, r.epoch, 0, r.have)) {
+		!hmac.Equal(r.proof, proof(s.key, "opener", bound, s.id, r.epoch, r.mode, r.have)) {
 		s.dud++
 		go r.Unknown()
 		return fmt.Errorf("%w: a resumption that is not proven", errProtocol)
 	}
 	st := resumed
-	if r.epoch <= s.epoch {
+	switch {
+	case r.epoch <= s.epoch:
 		st = stale
+	case r.mode == alive && s.alive():
+		st = moved
 	}
 	answer := append([]byte{byte(st)}, uint64Bytes(s.received)...)
 	// Small and the first after a handshake: it fits into any send buffer.
@@ -209,7 +240,7 @@ func (s *Session) Answer(r Request, path any) error {
 	}
 	_ = r.link.SetDeadline(time.Time{})
 	s.epoch = r.epoch
-	if err := s.attach(r.link, path, r.have); err != nil {
+	if err := s.attach(r.link, path, r.have, st == moved); err != nil {
 		_ = r.link.NetConn().Close()
 		return err
 	}

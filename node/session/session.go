@@ -84,8 +84,10 @@ type Session struct {
 	room     sync.Cond // for streams that wait to queue
 	ended    error     // why it is over
 	out      outbox
-	carrier  *carrier // nil while there is none
-	past     *carrier // the last one, while there is none
+	arrived  sync.Cond // for a new link that waits for what the old one brings
+	carrier  *carrier  // nil while there is none
+	next     *carrier  // to be the one in use when the writer gets to it
+	past     *carrier  // the last one, while there is none
 	carriers map[*carrier]bool
 	epoch    uint64
 	received uint64 // numbered frames
@@ -138,7 +140,7 @@ func New(l *link.Conn, cfg Config) (*Session, error) {
 	if cfg.Opener {
 		s.nextID = 1
 	}
-	s.wake.L, s.room.L = &s.mu, &s.mu
+	s.wake.L, s.room.L, s.arrived.L = &s.mu, &s.mu, &s.mu
 	s.pulse.opener = cfg.Opener
 	s.pulse.heard(time.Now())
 	c := &carrier{link: l, path: cfg.Path, started: true}
@@ -265,6 +267,7 @@ func (s *Session) end(why error) {
 	}
 	s.wake.Broadcast()
 	s.room.Broadcast()
+	s.arrived.Broadcast()
 	s.log.Debug("session over", "peer", s.peer.Short(), "why", why)
 	if s.cfg.Ended != nil {
 		go s.cfg.Ended(s)
