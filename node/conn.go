@@ -31,6 +31,13 @@ func (c *Conn) Moves() int { return c.Session().Stats().Moves }
 // does not, another one is being looked for.
 func (c *Conn) Alive() bool { return c.Session().Stats().Alive }
 
+// Changed is closed when Via, Alive, Moves or an address changes the next time,
+// and when the connection's session ends.
+func (c *Conn) Changed() <-chan struct{} { return c.Session().Changed() }
+
+// Over reports whether the connection's session has ended.
+func (c *Conn) Over() bool { return over(c.Session()) }
+
 // Took is the time from the call of Connect until the peer's key was proven; 0
 // on the side that was called, and for a stream of a session that was there.
 func (c *Conn) Took() time.Duration { return c.took }

@@ -27,11 +27,13 @@ func (s *Session) reschedule() {
 	switch {
 	case s.pulse.suspect && !was:
 		s.log.Info("path of a session is silent", "peer", s.peer.Short())
+		s.tell()
 		s.wait(s.cfg.SilentLife)
 		s.need()
 	case was && !s.pulse.suspect:
 		s.log.Info("path of a session is back", "peer", s.peer.Short())
 		s.life.Stop()
+		s.tell()
 	}
 }
 

@@ -235,6 +235,7 @@ func (s *Session) adopt(c *carrier, alive bool) {
 		s.life.Stop()
 	}
 	s.moves++
+	s.tell()
 	s.reschedule()
 	s.wake.Signal()
 	s.room.Broadcast()
@@ -328,6 +329,7 @@ func (s *Session) failed(c *carrier, why error) {
 	if s.pulse.suspect {
 		life = s.cfg.SilentLife
 	}
+	s.tell()
 	s.wait(life)
 	s.need()
 }

@@ -111,6 +111,7 @@ type Session struct {
 	life  *time.Timer // ends a session that is lost
 	asked bool        // Need is at work
 	alone bool        // no new link will come
+	news  chan struct{}
 	moves int
 	dud   int
 }
@@ -135,7 +136,7 @@ func New(l *link.Conn, cfg Config) (*Session, error) {
 	s := &Session{
 		cfg: cfg, id: id, key: key, peer: l.Peer(), log: cfg.Logger,
 		established: make(chan struct{}), over: make(chan struct{}),
-		streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
+		news: make(chan struct{}), streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
 	}
 	if cfg.Opener {
 		s.nextID = 1
@@ -168,6 +169,20 @@ func (s *Session) Opener() bool { return s.cfg.Opener }
 
 // Over is closed when the session has ended.
 func (s *Session) Over() <-chan struct{} { return s.over }
+
+// Changed is closed when the path changes the next time: is lost or suspect, is
+// back, or is another one; and at the end.
+func (s *Session) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.news
+}
+
+// tell tells those who wait for Changed.
+func (s *Session) tell() {
+	close(s.news)
+	s.news = make(chan struct{})
+}
 
 // Path is what describes the link in use, or the last one: as given to New or
 // Resume.
@@ -247,6 +262,7 @@ func (s *Session) end(why error) {
 	}
 	s.ended = why
 	close(s.over)
+	s.tell()
 	s.establish()
 	for _, t := range s.streams {
 		t.wake()
