@@ -31,8 +31,9 @@ var mayImport = map[string][]string{
 	"node/link":               {"address"},
 	"node/relay":              {},
 	"node/memory":             {},
+	"node/netwatch":           {},
 	"node": {
-		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/relay", "punch",
+		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/netwatch", "node/relay", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }
