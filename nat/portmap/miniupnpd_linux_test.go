@@ -135,16 +135,10 @@ func (h *home) start() {
 	}
 }
 
-// stop kills the daemon, so that it has no time to tidy up.
-func (h *home) stop() {
-	_ = h.daemon.Process.Kill()
-	_ = h.daemon.Wait()
-}
-
 // mapped starts a program on the host that maps its port.
 type mapped struct {
 	*natlab.Cmd
-	in    io.Closer
+	in    io.WriteCloser
 	lines chan string
 }
 
@@ -188,17 +182,36 @@ func (h *home) mapped(r role) (*mapped, string) {
 }
 
 // welcomed reports whether a stranger reaches the host at that endpoint.
-func (h *home) welcomed(at string) bool {
-	ctx, cancel := context.WithTimeout(h.t.Context(), 500*time.Millisecond)
+func (h *home) welcomed(at string, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(h.t.Context(), within)
 	defer cancel()
 	c, err := h.stranger.Dial(ctx, nil, "tcp", at)
 	if err != nil {
 		return false
 	}
 	defer c.Close()
-	_ = c.SetReadDeadline(time.Now().Add(time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(patience))
 	b, _ := io.ReadAll(c)
 	return string(b) == "welcome"
+}
+
+// restart kills the daemon, so that it has no time to tidy up, and makes the
+// router forget what it forwards.
+func (h *home) restart(change func()) {
+	h.t.Helper()
+	_ = h.daemon.Process.Kill()
+	_ = h.daemon.Wait()
+	h.nft("", "flush", "chain", "inet", "miniupnpd", "upnp_dnat")
+	if change != nil {
+		change()
+	}
+}
+
+func (h *home) run(on func(context.Context, string, ...string) *natlab.Cmd, name string, args ...string) {
+	h.t.Helper()
+	if out, err := on(h.t.Context(), name, args...).CombinedOutput(); err != nil {
+		h.t.Skipf("%s %v: %v: %s", name, args, err, out)
+	}
 }
 
 func (h *home) until(what string, holds func() bool) {
@@ -211,7 +224,7 @@ func (h *home) until(what string, holds func() bool) {
 }
 
 func (h *home) forwards() bool {
-	return strings.Contains(h.nft("", "list", "chain", "inet", "miniupnpd", "upnp_dnat"), "dnat to")
+	return strings.Contains(h.nft("", "list", "chain", "inet", "miniupnpd", "upnp_dnat"), "dnat ip to")
 }
 
 // TestMiniupnpd maps a port on a real router by each protocol: a stranger gets
@@ -226,13 +239,14 @@ func TestMiniupnpd(t *testing.T) {
 		{"igd2", false, []Protocol{UPnP}}, {"igd1", true, []Protocol{UPnP}}, {"all", false, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			h := newHome(t, c.igd1)
 			for _, end := range []string{"close", "SIGTERM"} {
 				p, at := h.mapped(role{Protocols: c.speaks})
 				if want := net.JoinHostPort(h.box.Externals()[0].String(), "40123"); at != want {
 					t.Errorf("mapped at %s, want %s", at, want)
 				}
-				if !h.welcomed(at) {
+				if !h.welcomed(at, patience) {
 					t.Errorf("a stranger is not let in at %s:\n%s", at, h.nft("", "list", "ruleset"))
 				}
 				if end == "close" {
@@ -243,7 +257,7 @@ func TestMiniupnpd(t *testing.T) {
 				if err := p.Wait(); err != nil {
 					t.Error(err)
 				}
-				if h.forwards() || h.welcomed(at) {
+				if h.forwards() || h.welcomed(at, 200*time.Millisecond) {
 					t.Errorf("after %s the mapping is still there:\n%s", end, h.nft("", "list", "ruleset"))
 				}
 			}
@@ -253,24 +267,73 @@ func TestMiniupnpd(t *testing.T) {
 
 // TestMiniupnpdRenewsAndRestarts holds a mapping that the router would drop
 // after four seconds, over a restart that forgets it.
+//
+// By PCP and NAT-PMP, miniupnpd 2.3.1 renews a mapping by deleting its rule and
+// adding it, about a millisecond later, though nobody asked it to delete (seen
+// with strace; by UPnP it only writes down the new time). A SYN in between is
+// lost, and the kernel sends another after a second.
 func TestMiniupnpdRenewsAndRestarts(t *testing.T) {
 	for _, protocol := range Protocols() {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
 			h := newHome(t, false)
-			p, at := h.mapped(role{Protocols: []Protocol{protocol}, Lifetime: 4 * time.Second, Check: 300 * time.Millisecond})
-			// A lease that nobody renews is gone after four seconds, for good.
-			for begun := time.Now(); time.Since(begun) < 9*time.Second; {
-				h.welcomed(at)
+			const life = 4 * time.Second
+			p, at := h.mapped(role{Protocols: []Protocol{protocol}, Lifetime: life, Check: 300 * time.Millisecond})
+			longest := time.Duration(0)
+			for begun := time.Now(); time.Since(begun) < life*3/2; {
+				dialled := time.Now()
+				if !h.welcomed(at, patience) {
+					t.Fatalf("not let in %v after the mapping was made", time.Since(begun))
+				}
+				longest = max(longest, time.Since(dialled))
 			}
-			h.until("renewed", func() bool { return h.welcomed(at) })
-			h.stop()
-			h.nft("", "flush", "chain", "inet", "miniupnpd", "upnp_dnat")
-			if h.welcomed(at) {
+			if t.Logf("the longest dial took %v", longest); longest > 2900*time.Millisecond { // two SYNs lost: 3 s
+				t.Errorf("away for longer than a SYN takes to be sent again: %v", longest)
+			}
+			h.restart(nil)
+			if h.forwards() {
 				t.Fatal("the restart forgot nothing")
 			}
+			begun := time.Now()
 			h.start()
-			h.until("mapped again", func() bool { return h.welcomed(at) })
+			h.until("mapped again", h.forwards)
+			t.Logf("mapped again after %v", time.Since(begun).Round(time.Millisecond))
+			if !h.welcomed(at, patience) {
+				t.Errorf("a stranger is not let in at %s", at)
+			}
+			_ = p.in.Close()
+			if err := p.Wait(); err != nil || h.forwards() {
+				t.Errorf("ended with %v, forwards: %v", err, h.forwards())
+			}
+		})
+	}
+}
+
+// TestRecheck has a router start anew, and then another one take its place:
+// told to look, the mapping is made again without waiting for anything.
+func TestRecheck(t *testing.T) {
+	for _, protocol := range Protocols() {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel()
+			h := newHome(t, false)
+			p, at := h.mapped(role{Protocols: []Protocol{protocol}, Check: time.Hour})
+			other := h.box.Gateway().Next()
+			for _, change := range []func(){
+				func() {},
+				func() {
+					h.run(h.box.Command, "ip", "addr", "flush", "dev", "lan")
+					h.run(h.box.Command, "ip", "addr", "add", other.String()+"/24", "dev", "lan")
+					h.run(h.host.Command, "ip", "route", "replace", "default", "via", other.String())
+				},
+			} {
+				h.restart(change)
+				h.start()
+				_, _ = io.WriteString(p.in, "\n")
+				h.until("mapped again", h.forwards)
+				if !h.welcomed(at, patience) {
+					t.Errorf("a stranger is not let in at %s", at)
+				}
+			}
 			_ = p.in.Close()
 			if err := p.Wait(); err != nil || h.forwards() {
 				t.Errorf("ended with %v, forwards: %v", err, h.forwards())

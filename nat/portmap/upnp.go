@@ -119,10 +119,19 @@ func (m *upnpMapper) learnAddress(ctx context.Context) error {
 	return nil
 }
 
-func (m *upnpMapper) ask(ctx context.Context, external netip.AddrPort, life time.Duration) (lease, error) {
-	if m.local.Addr().Is6() {
-		return m.askPinhole(ctx, life)
-	}
+func (m *upnpMapper) ask(ctx context.Context, external netip.AddrPort, life time.Duration) (l lease, err error) {
+	err = m.whereItIs(ctx, func() error {
+		if m.local.Addr().Is6() {
+			l, err = m.askPinhole(ctx, life)
+		} else {
+			l, err = m.askMapping(ctx, external, life)
+		}
+		return err
+	})
+	return l, err
+}
+
+func (m *upnpMapper) askMapping(ctx context.Context, external netip.AddrPort, life time.Duration) (lease, error) {
 	if !reachable(m.address) {
 		return lease{}, ErrUseless
 	}
@@ -190,6 +199,25 @@ func (m *upnpMapper) askPinhole(ctx context.Context, life time.Duration) (lease,
 }
 
 func (m *upnpMapper) check(ctx context.Context, l lease) error {
+	return m.whereItIs(ctx, func() error { return m.look(ctx, l) })
+}
+
+// whereItIs does it once more where the router is by now, if nobody answers
+// where it was: a daemon that starts anew may take another port.
+func (m *upnpMapper) whereItIs(ctx context.Context, do func() error) error {
+	err := do()
+	var no *RefusedError
+	if err == nil || errors.Is(err, errLost) || errors.Is(err, ErrUseless) || errors.As(err, &no) || ctx.Err() != nil {
+		return err
+	}
+	if err := m.discover(ctx); err != nil {
+		return err
+	}
+	return do()
+}
+
+// look asks for the mapping and for the external address.
+func (m *upnpMapper) look(ctx context.Context, l lease) error {
 	var no *RefusedError
 	if m.local.Addr().Is6() {
 		_, err := m.call(ctx, "CheckPinholeWorking", arg{"UniqueID", l.pinhole})
