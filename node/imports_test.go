@@ -19,6 +19,7 @@ var mayImport = map[string][]string{
 	"nat":                     {},
 	"nat/natlab":              {"nat"},
 	"nat/portmap":             {},
+	"nat/portmap/miniupnpd":   {"nat/natlab"},
 	"nat/probe":               {"nat"},
 	"address":                 {"nat"},
 	"signaling":               {"address", "nat", "signaling/seal"},

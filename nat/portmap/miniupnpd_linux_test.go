@@ -4,51 +4,19 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/portmap/miniupnpd"
 )
 
 const patience = 15 * time.Second
-
-// tables are what miniupnpd wants to find, and its configuration.
-const tables = `table inet miniupnpd {
-	chain forward { type filter hook forward priority 0; jump upnp_forward; }
-	chain prerouting { type nat hook prerouting priority -100; jump upnp_dnat; }
-	chain postrouting { type nat hook postrouting priority 90; jump upnp_snat; }
-	chain upnp_forward { }
-	chain upnp_dnat { }
-	chain upnp_snat { }
-}
-`
-
-const configuration = `ext_ifname=wan
-listening_ip=lan
-http_port=0
-enable_natpmp=yes
-enable_upnp=yes
-upnp_table_name=miniupnpd
-upnp_nat_table_name=miniupnpd
-upnp_forward_chain=upnp_forward
-upnp_nat_chain=upnp_dnat
-upnp_nat_postrouting_chain=upnp_snat
-secure_mode=yes
-system_uptime=no
-min_lifetime=2
-max_lifetime=86400
-uuid=6a9a5d8e-0000-4000-8000-000000000001
-force_igd_desc_v1=%s
-allow 1-65535 0.0.0.0/0 1-65535
-`
 
 // home is a host behind a kernel NAT with a real miniupnpd, and a stranger on
 // the internet.
@@ -56,26 +24,20 @@ type home struct {
 	t              *testing.T
 	box            *natlab.Box
 	host, stranger *natlab.Host
-	conf           string
-	daemon         *natlab.Cmd
+	router         *miniupnpd.Router
 }
 
-func newHome(t *testing.T, onlyIGD1 bool) *home {
+func newHome(t *testing.T, options ...string) *home {
 	t.Helper()
 	if err := natlab.Available(); err != nil {
 		t.Skipf("the lab can't run here: %v", err)
-	}
-	for _, program := range []string{"miniupnpd", "nft"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s is not installed: %v", program, err)
-		}
 	}
 	lab, err := natlab.New(natlab.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = lab.Close() })
-	h := &home{t: t, conf: filepath.Join(t.TempDir(), "miniupnpd.conf")}
+	h := &home{t: t}
 	if h.box, err = lab.NAT(natlab.NAT{Kernel: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -85,54 +47,8 @@ func newHome(t *testing.T, onlyIGD1 bool) *home {
 	if h.stranger, err = lab.Host(natlab.HostConfig{}); err != nil {
 		t.Fatal(err)
 	}
-	yes := map[bool]string{true: "yes", false: "no"}[onlyIGD1]
-	if err := os.WriteFile(h.conf, fmt.Appendf(nil, configuration, yes), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h.nft(tables, "-f", "-")
-	h.start()
+	h.router = miniupnpd.Start(t, h.box, options...)
 	return h
-}
-
-func (h *home) nft(input string, args ...string) string {
-	h.t.Helper()
-	c := h.box.Command(h.t.Context(), "nft", args...)
-	c.Stdin = strings.NewReader(input)
-	out, err := c.CombinedOutput()
-	if err != nil {
-		h.t.Fatalf("nft: %v: %s", err, out)
-	}
-	return string(out)
-}
-
-// start runs the daemon and waits until it listens.
-func (h *home) start() {
-	h.t.Helper()
-	c := h.box.Command(context.Background(), "miniupnpd", "-d", "-f", h.conf, "-P", h.conf+".pid")
-	errs, err := c.StderrPipe()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		h.t.Fatal(err)
-	}
-	h.daemon = c
-	var log []string
-	ready := make(chan bool, 8)
-	go func() {
-		for lines := bufio.NewScanner(errs); lines.Scan(); {
-			log = append(log, lines.Text())
-			if strings.Contains(lines.Text(), "Listening for NAT-PMP/PCP") {
-				ready <- true
-				break
-			}
-		}
-		_, _ = io.Copy(io.Discard, errs)
-		close(ready)
-	}()
-	if !<-ready {
-		h.t.Fatalf("miniupnpd did not start:\n%s", strings.Join(log, "\n"))
-	}
 }
 
 // mapped starts a program on the host that maps its port.
@@ -195,36 +111,13 @@ func (h *home) welcomed(at string, within time.Duration) bool {
 	return string(b) == "welcome"
 }
 
-// restart kills the daemon, so that it has no time to tidy up, and makes the
-// router forget what it forwards.
-func (h *home) restart(change func()) {
-	h.t.Helper()
-	_ = h.daemon.Process.Kill()
-	_ = h.daemon.Wait()
-	h.nft("", "flush", "chain", "inet", "miniupnpd", "upnp_dnat")
-	if change != nil {
-		change()
-	}
-}
-
-func (h *home) run(on func(context.Context, string, ...string) *natlab.Cmd, name string, args ...string) {
-	h.t.Helper()
-	if out, err := on(h.t.Context(), name, args...).CombinedOutput(); err != nil {
-		h.t.Skipf("%s %v: %v: %s", name, args, err, out)
-	}
-}
-
 func (h *home) until(what string, holds func() bool) {
 	h.t.Helper()
 	for end := time.Now().Add(patience); !holds(); {
 		if time.Now().After(end) {
-			h.t.Fatalf("not within %v: %s\n%s", patience, what, h.nft("", "list", "ruleset"))
+			h.t.Fatalf("not within %v: %s\n%s", patience, what, h.router.Rules())
 		}
 	}
-}
-
-func (h *home) forwards() bool {
-	return strings.Contains(h.nft("", "list", "chain", "inet", "miniupnpd", "upnp_dnat"), "dnat ip to")
 }
 
 // TestMiniupnpd maps a port on a real router by each protocol: a stranger gets
@@ -232,22 +125,22 @@ func (h *home) forwards() bool {
 func TestMiniupnpd(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		igd1   bool
+		igd1   string
 		speaks []Protocol
 	}{
-		{"pcp", false, []Protocol{PCP}}, {"nat-pmp", false, []Protocol{NATPMP}},
-		{"igd2", false, []Protocol{UPnP}}, {"igd1", true, []Protocol{UPnP}}, {"all", false, nil},
+		{"pcp", "no", []Protocol{PCP}}, {"nat-pmp", "no", []Protocol{NATPMP}},
+		{"igd2", "no", []Protocol{UPnP}}, {"igd1", "yes", []Protocol{UPnP}}, {"all", "no", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHome(t, c.igd1)
+			h := newHome(t, "force_igd_desc_v1="+c.igd1)
 			for _, end := range []string{"close", "SIGTERM"} {
 				p, at := h.mapped(role{Protocols: c.speaks})
 				if want := net.JoinHostPort(h.box.Externals()[0].String(), "40123"); at != want {
 					t.Errorf("mapped at %s, want %s", at, want)
 				}
 				if !h.welcomed(at, patience) {
-					t.Errorf("a stranger is not let in at %s:\n%s", at, h.nft("", "list", "ruleset"))
+					t.Errorf("a stranger is not let in at %s:\n%s", at, h.router.Rules())
 				}
 				if end == "close" {
 					_ = p.in.Close()
@@ -257,8 +150,8 @@ func TestMiniupnpd(t *testing.T) {
 				if err := p.Wait(); err != nil {
 					t.Error(err)
 				}
-				if h.forwards() || h.welcomed(at, 200*time.Millisecond) {
-					t.Errorf("after %s the mapping is still there:\n%s", end, h.nft("", "list", "ruleset"))
+				if h.router.Forwards() || h.welcomed(at, 200*time.Millisecond) {
+					t.Errorf("after %s the mapping is still there:\n%s", end, h.router.Rules())
 				}
 			}
 		})
@@ -266,7 +159,7 @@ func TestMiniupnpd(t *testing.T) {
 }
 
 // TestMiniupnpdRenewsAndRestarts holds a mapping that the router would drop
-// after four seconds, over a restart that forgets it.
+// after three seconds, over a restart that forgets it.
 //
 // By PCP and NAT-PMP, miniupnpd 2.3.1 renews a mapping by deleting its rule and
 // adding it, about a millisecond later, though nobody asked it to delete (seen
@@ -276,8 +169,8 @@ func TestMiniupnpdRenewsAndRestarts(t *testing.T) {
 	for _, protocol := range Protocols() {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
-			h := newHome(t, false)
-			const life = 4 * time.Second
+			h := newHome(t)
+			const life = 3 * time.Second
 			p, at := h.mapped(role{Protocols: []Protocol{protocol}, Lifetime: life, Check: 300 * time.Millisecond})
 			longest := time.Duration(0)
 			for begun := time.Now(); time.Since(begun) < life*3/2; {
@@ -290,20 +183,20 @@ func TestMiniupnpdRenewsAndRestarts(t *testing.T) {
 			if t.Logf("the longest dial took %v", longest); longest > 2900*time.Millisecond { // two SYNs lost: 3 s
 				t.Errorf("away for longer than a SYN takes to be sent again: %v", longest)
 			}
-			h.restart(nil)
-			if h.forwards() {
-				t.Fatal("the restart forgot nothing")
-			}
+			h.router.Restart(func() {
+				if h.router.Forwards() {
+					t.Fatal("the restart forgot nothing")
+				}
+			})
 			begun := time.Now()
-			h.start()
-			h.until("mapped again", h.forwards)
+			h.until("mapped again", h.router.Forwards)
 			t.Logf("mapped again after %v", time.Since(begun).Round(time.Millisecond))
 			if !h.welcomed(at, patience) {
 				t.Errorf("a stranger is not let in at %s", at)
 			}
 			_ = p.in.Close()
-			if err := p.Wait(); err != nil || h.forwards() {
-				t.Errorf("ended with %v, forwards: %v", err, h.forwards())
+			if err := p.Wait(); err != nil || h.router.Forwards() {
+				t.Errorf("ended with %v, forwards: %v", err, h.router.Forwards())
 			}
 		})
 	}
@@ -315,28 +208,29 @@ func TestRecheck(t *testing.T) {
 	for _, protocol := range Protocols() {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
-			h := newHome(t, false)
+			h := newHome(t)
 			p, at := h.mapped(role{Protocols: []Protocol{protocol}, Check: time.Hour})
 			other := h.box.Gateway().Next()
 			for _, change := range []func(){
 				func() {},
 				func() {
-					h.run(h.box.Command, "ip", "addr", "flush", "dev", "lan")
-					h.run(h.box.Command, "ip", "addr", "add", other.String()+"/24", "dev", "lan")
-					h.run(h.host.Command, "ip", "route", "replace", "default", "via", other.String())
+					h.router.Run("ip", "addr", "flush", "dev", "lan")
+					h.router.Run("ip", "addr", "add", other.String()+"/24", "dev", "lan")
+					if out, err := h.host.Command(t.Context(), "ip", "route", "replace", "default", "via", other.String()).CombinedOutput(); err != nil {
+						t.Fatalf("%v: %s", err, out)
+					}
 				},
 			} {
-				h.restart(change)
-				h.start()
+				h.router.Restart(change)
 				_, _ = io.WriteString(p.in, "\n")
-				h.until("mapped again", h.forwards)
+				h.until("mapped again", h.router.Forwards)
 				if !h.welcomed(at, patience) {
 					t.Errorf("a stranger is not let in at %s", at)
 				}
 			}
 			_ = p.in.Close()
-			if err := p.Wait(); err != nil || h.forwards() {
-				t.Errorf("ended with %v, forwards: %v", err, h.forwards())
+			if err := p.Wait(); err != nil || h.router.Forwards() {
+				t.Errorf("ended with %v, forwards: %v", err, h.router.Forwards())
 			}
 		})
 	}
