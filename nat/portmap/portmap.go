@@ -175,6 +175,9 @@ func (c *Config) obtain(ctx context.Context, wanted netip.AddrPort) (found, leas
 				}
 			}
 			done()
+			if err != nil && ctx.Err() != nil {
+				c.takeBack(ctx, r.found, wanted) // it may have been granted all the same
+			}
 			if err == nil {
 				c.Logger.Info("port mapped", "protocol", string(r.protocol), "local", c.Local, "external", l.external, "lifetime", l.life)
 				return r.found, l, nil
@@ -207,11 +210,17 @@ func (m *Mapping) keep(ctx context.Context, f found, l lease) {
 		}
 	}
 	if h.have {
-		last, done := context.WithTimeout(context.WithoutCancel(ctx), request/2)
-		defer done()
-		if err := h.drop(last, h.lease); err != nil {
-			m.cfg.Logger.Info("port mapping not deleted", "external", h.external, "error", err)
-		}
+		m.cfg.takeBack(ctx, h.found, h.external)
+	}
+}
+
+// takeBack deletes a mapping, after the end of ctx too; it takes a second at
+// most.
+func (c *Config) takeBack(ctx context.Context, f found, external netip.AddrPort) {
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), request/2)
+	defer done()
+	if err := f.drop(last, lease{external: external}); err != nil {
+		c.Logger.Info("port mapping not deleted", "external", external, "error", err)
 	}
 }
 

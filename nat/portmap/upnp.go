@@ -16,6 +16,7 @@ import (
 
 // UPnP's errors that have a way around (WANIPConnection:1 §2.4.16).
 const (
+	noSuchEntry   = 714
 	conflict      = 718 // the external port is somebody else's
 	samePortsOnly = 724
 	permanentOnly = 725
@@ -29,7 +30,7 @@ type upnpMapper struct {
 	http    *http.Client
 	service service
 	address netip.Addr
-	pinhole string
+	pinhole string // its id; "" where there is none
 }
 
 func newUPnPMapper(local netip.AddrPort, gateway netip.Addr, port uint16) *upnpMapper {
@@ -182,7 +183,7 @@ func (m *upnpMapper) askPinhole(ctx context.Context, life time.Duration) (lease,
 	time := strconv.Itoa(int(seconds(life)))
 	if m.pinhole != "" {
 		if _, err := m.call(ctx, "UpdatePinhole", arg{"UniqueID", m.pinhole}, arg{"NewLeaseTime", time}); err == nil {
-			return lease{external: m.local, life: life, pinhole: m.pinhole}, nil
+			return lease{external: m.local, life: life}, nil
 		}
 	}
 	values, err := m.call(ctx, "AddPinhole", arg{"RemoteHost", ""}, arg{"RemotePort", "0"},
@@ -195,7 +196,7 @@ func (m *upnpMapper) askPinhole(ctx context.Context, life time.Duration) (lease,
 		return lease{}, errors.New("upnp: the router gives the pinhole no id")
 	}
 	m.pinhole = values["UniqueID"]
-	return lease{external: m.local, life: life, pinhole: m.pinhole}, nil
+	return lease{external: m.local, life: life}, nil
 }
 
 func (m *upnpMapper) check(ctx context.Context, l lease) error {
@@ -220,7 +221,7 @@ func (m *upnpMapper) whereItIs(ctx context.Context, do func() error) error {
 func (m *upnpMapper) look(ctx context.Context, l lease) error {
 	var no *RefusedError
 	if m.local.Addr().Is6() {
-		_, err := m.call(ctx, "CheckPinholeWorking", arg{"UniqueID", l.pinhole})
+		_, err := m.call(ctx, "CheckPinholeWorking", arg{"UniqueID", m.pinhole})
 		if errors.As(err, &no) && no.Code == 704 { // no such entry
 			return errLost
 		}
@@ -233,7 +234,7 @@ func (m *upnpMapper) look(ctx context.Context, l lease) error {
 		return errLost
 	}
 	values, err := m.call(ctx, "GetSpecificPortMappingEntry", m.entry(l)...)
-	if errors.As(err, &no) && no.Code == 714 || err == nil && values["NewInternalClient"] != m.local.Addr().String() {
+	if errors.As(err, &no) && no.Code == noSuchEntry || err == nil && values["NewInternalClient"] != m.local.Addr().String() {
 		return errLost
 	}
 	return err
@@ -243,11 +244,21 @@ func (m *upnpMapper) entry(l lease) []arg {
 	return []arg{{"NewRemoteHost", ""}, {"NewExternalPort", strconv.Itoa(int(l.external.Port()))}, {"NewProtocol", "TCP"}}
 }
 
+// drop deletes what is ours: who was not told that it was granted does not know
+// whose the port is.
 func (m *upnpMapper) drop(ctx context.Context, l lease) error {
 	if m.local.Addr().Is6() {
-		_, err := m.call(ctx, "DeletePinhole", arg{"UniqueID", l.pinhole})
+		if m.pinhole == "" {
+			return nil
+		}
+		_, err := m.call(ctx, "DeletePinhole", arg{"UniqueID", m.pinhole})
 		return err
 	}
-	_, err := m.call(ctx, "DeletePortMapping", m.entry(l)...)
+	values, err := m.call(ctx, "GetSpecificPortMappingEntry", m.entry(l)...)
+	var no *RefusedError
+	if err == nil && values["NewInternalClient"] != m.local.Addr().String() || errors.As(err, &no) && no.Code == noSuchEntry {
+		return nil
+	}
+	_, err = m.call(ctx, "DeletePortMapping", m.entry(l)...)
 	return err
 }
