@@ -39,3 +39,23 @@ func strangersGetIn(t *testing.T, text string) bool {
 	}
 	return len(a.V4) == 1 && a.V4[0].NAT == nat.FullCone
 }
+
+// TestRouterThatLies has the router tell an address on the internet that is not
+// its own: the servers see another, and the node's address says what they see.
+func TestRouterThatLies(t *testing.T) {
+	w := newWorld(t)
+	box := w.nat(natlab.NAT{Kernel: true})
+	router := miniupnpd.Start(t, box, "ext_ip=93.184.215.14")
+	bob := w.node(w.host("bob", box), func(r *role) { r.PortMap = true })
+	for end := time.Now().Add(10 * time.Second); !router.Forwards(); {
+		if time.Now().After(end) {
+			t.Fatal("the port is not forwarded")
+		}
+	}
+	for range 10 { // the router's answer is on its way for a moment
+		if said := bob.do(order{Report: true}).Address; strangersGetIn(t, said) || outside(t, said).Addr() != box.Externals()[0] {
+			t.Errorf("the address believes it: %s", said)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

@@ -29,6 +29,12 @@ type home struct {
 
 func newHome(t *testing.T, options ...string) *home {
 	t.Helper()
+	return newHomeBehind(t, nil, options...)
+}
+
+// newHomeBehind is newHome behind a carrier's NAT, where that is not nil.
+func newHomeBehind(t *testing.T, carrier *natlab.NAT, options ...string) *home {
+	t.Helper()
 	if err := natlab.Available(); err != nil {
 		t.Skipf("the lab can't run here: %v", err)
 	}
@@ -38,7 +44,13 @@ func newHome(t *testing.T, options ...string) *home {
 	}
 	t.Cleanup(func() { _ = lab.Close() })
 	h := &home{t: t}
-	if h.box, err = lab.NAT(natlab.NAT{Kernel: true}); err != nil {
+	own := natlab.NAT{Kernel: true}
+	if carrier != nil {
+		if own.Behind, err = lab.NAT(*carrier); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.box, err = lab.NAT(own); err != nil {
 		t.Fatal(err)
 	}
 	if h.host, err = lab.Host(natlab.HostConfig{Behind: h.box}); err != nil {
@@ -86,11 +98,7 @@ func (h *home) mapped(r role) (*mapped, string) {
 	}()
 	select {
 	case line := <-p.lines:
-		e, ok := strings.CutPrefix(line, "now ")
-		if !ok {
-			h.t.Fatal(line)
-		}
-		return p, e
+		return p, strings.TrimPrefix(line, "now ") // or what has failed
 	case <-time.After(patience):
 		h.t.Fatal("nothing was mapped")
 	}
@@ -233,5 +241,19 @@ func TestRecheck(t *testing.T) {
 				t.Errorf("ended with %v, forwards: %v", err, h.router.Forwards())
 			}
 		})
+	}
+}
+
+// TestSecondNAT asks a router whose own address is a carrier's: it refuses by
+// each protocol, or names an address that is of no use, and nothing is left.
+func TestSecondNAT(t *testing.T) {
+	h := newHomeBehind(t, &natlab.NAT{})
+	p, failed := h.mapped(role{})
+	_ = p.in.Close()
+	if err := p.Wait(); err == nil || !strings.HasPrefix(failed, "error: ") {
+		t.Errorf("it says %q and ends with %v", failed, err)
+	}
+	if h.router.Forwards() {
+		t.Errorf("the router still forwards the port:\n%s", h.router.Rules())
 	}
 }
