@@ -86,6 +86,7 @@ type order struct {
 	Drop    bool          `json:"drop,omitempty"` // close all connections, those that were accepted too
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Report  bool          `json:"report,omitempty"`
+	Next    bool          `json:"next,omitempty"` // wait until the address is another than when last told by this
 
 	Flow  int64  `json:"flow,omitempty"` // begin an exchange of so many bytes over the kept connection
 	Rate  int64  `json:"rate,omitempty"` // bytes per second of it
@@ -208,12 +209,12 @@ func playNode(ctx context.Context, r role) error {
 		return err
 	}
 	defer n.Close()
-	p := &player{node: n}
+	p := &player{node: n, last: n.Address()}
 	if !r.NoAccept {
 		go p.echoAll()
 	}
 	broker, stun := n.Health()
-	say(reply{Address: n.Addr().String(), Health: healthText(broker, stun)})
+	say(reply{Address: p.last.String(), Health: healthText(broker, stun)})
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		var o order
@@ -240,6 +241,7 @@ func say(r reply) {
 // player is a node and the connections that it has.
 type player struct {
 	node *node.Node
+	last address.Address // of the last order.Next, or at the start
 	kept []*node.Conn
 	flow *flow
 
@@ -305,6 +307,14 @@ func (p *player) obey(ctx context.Context, o order) reply {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
+	}
+	if o.Next {
+		a, err := n.NextAddress(ctx, p.last)
+		if err != nil {
+			return reply{Error: err.Error()}
+		}
+		p.last = a
+		return reply{Address: a.String()}
 	}
 	begun := time.Now()
 	c, err := n.Connect(ctx, o.Connect)

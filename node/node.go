@@ -53,11 +53,14 @@ type Node struct {
 	counters *counters // port counters of our NATs
 	learned  *learned  // from earlier calls; nil where nothing is remembered
 
-	ownBrokers bool           // Config named some
-	probing    sync.WaitGroup // the probes of the start
-	stale      chan struct{}  // has an element when the mapping may have moved
-	change     *change        // tells that the networks have changed
-	lost       atomic.Bool    // a broker's connection was, and none has opened since
+	ownBrokers bool               // Config named some
+	probing    sync.WaitGroup     // the probes of the start
+	stale      chan struct{}      // has an element when the mapping may have moved
+	changed    chan struct{}      // has one when the networks may be others
+	asking     sync.Mutex         // guards question
+	question   context.CancelFunc // ends what is being asked about them
+	shaken     bell               // rings when a router may have forgotten us
+	lost       atomic.Bool        // a broker's connection was, and none has opened since
 
 	accepting atomic.Bool
 	unproven  chan struct{} // a place for each accepted connection under proof
@@ -98,7 +101,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
 		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
-		stale: make(chan struct{}, 1), change: &change{ch: make(chan struct{})},
+		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 	}
 	n.learned = recall(cfg)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -107,7 +110,11 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		_ = warm.close()
 		return nil, err
 	}
+	if n.noSTUN() {
+		n.around.asked(list...)
+	}
 	n.all.Go(n.serve)
+	n.all.Go(n.watchNetworks)
 	if cfg.PortMap {
 		n.all.Go(n.mapPorts)
 	}
@@ -153,8 +160,11 @@ func (n *Node) waitReady(ctx context.Context) error {
 		ready <- struct{}{}
 	})
 	n.all.Go(func() {
-		n.health.note(&n.health.stun, n.probeAll(n.ctx))
+		ctx, end := n.untilChanged()
+		defer end()
+		n.health.note(&n.health.stun, n.probeAll(ctx))
 		ready <- struct{}{}
+		n.probing.Wait() // one question at a time leaves the warm port for a server
 		n.watch()
 	})
 	for range 2 {

@@ -61,7 +61,7 @@ func (r *rescuer) rest(ctx context.Context, s *session.Session, d time.Duration)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-r.node.changed():
+	case <-r.node.shaken.wait():
 	case <-s.Over():
 		return false
 	case <-ctx.Done():
@@ -123,7 +123,7 @@ func (r *rescuer) moved(s *session.Session) {
 			t := time.NewTimer(upgrades[min(try, len(upgrades)-1)])
 			select {
 			case <-t.C:
-			case <-n.changed():
+			case <-n.shaken.wait():
 			case <-s.Over():
 			case <-n.ctx.Done():
 			}

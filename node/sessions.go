@@ -79,7 +79,7 @@ func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, peer *address
 		Opener: peer != nil, Attempt: attempt, Path: via, Logger: n.log,
 		SilentLife: n.cfg.HoldOn, CutLife: min(n.cfg.HoldOn, mostCutLife),
 		Accept: n.take, Ended: n.sessions.remove,
-		Lost: func(*session.Session) { n.suspect() },
+		Lost: func(*session.Session) { n.doubt() },
 	}
 	if peer != nil {
 		r.peer = *peer
@@ -138,6 +138,13 @@ func (n *Node) resume(l *link.Conn) {
 	if err := s.Answer(request, via); err != nil {
 		n.log.Info("not resumed", "peer", l.Peer().Short(), "error", err)
 	}
+}
+
+// doubt is for when a path has died: what died with it, such as the brokers'
+// connections, is found out at once.
+func (n *Node) doubt() {
+	n.channel.Wake()
+	n.suspect()
 }
 
 // checkSessions has every session ask for a sign of life: the network has
