@@ -7,12 +7,12 @@ const (
 	patience = 2 * time.Second
 	// urgentPatience is the same after the network has changed.
 	urgentPatience = time.Second
-	// mostRoundTrips and mostPatience bound it.
+	// mostRoundTrips bounds those.
 	mostRoundTrips = 10 * time.Second
-	mostPatience   = 30 * time.Second
 	// assumedRate is the path's rate until it has been measured, in bytes per
-	// second.
+	// second, and the least that is reckoned with.
 	assumedRate = 64 << 10
+	leastRate   = 4 << 10
 	// rateSpan is over how long a rate is measured.
 	rateSpan = 200 * time.Millisecond
 	// acceptorPing is after how much silence the acceptor asks.
@@ -112,14 +112,18 @@ func (p *pulse) delivered(now time.Time, bytes int) {
 	}
 }
 
-// patience is how long an answer may take while so many bytes wait for theirs.
+// patience is how long nothing at all may come while so many bytes wait for
+// their ACK: however many they are, one comes with each frame.
 func (p *pulse) patience(bytes int) time.Duration {
 	if p.urgent {
 		return urgentPatience + min(4*p.rtt, mostRoundTrips)
 	}
-	rate := max(p.rate, assumedRate)
-	queue := time.Duration(min(float64(bytes)/rate, mostPatience.Seconds()) * float64(time.Second))
-	return min(patience+min(4*p.rtt, mostRoundTrips)+queue, mostPatience)
+	rate := float64(assumedRate)
+	if p.rate > 0 {
+		rate = max(p.rate, leastRate)
+	}
+	frame := float64(min(bytes, headerSize+maxPayload)) / rate
+	return patience + min(4*p.rtt, mostRoundTrips) + time.Duration(frame*float64(time.Second))
 }
 
 // look judges the path. unanswered says whether numbered frames wait for their
