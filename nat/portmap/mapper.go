@@ -50,6 +50,8 @@ var (
 	// second NAT stands behind the router.
 	ErrUseless = errors.New("the router's own address is not public, so another NAT stands behind it")
 
+	errNoAddress = errors.New("the router does not tell its external address")
+
 	errForeign = errors.New("not an answer to what was asked")
 	errLost    = errors.New("the router has lost the mapping")
 )

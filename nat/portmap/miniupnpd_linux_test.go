@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -141,7 +142,21 @@ func (h *home) stop() {
 	_ = h.daemon.Wait()
 }
 
-// mapped starts a program on the host that maps its port.
+// program is this binary, playing a role on the host.
+func (h *home) program(r role) *natlab.Cmd {
+	h.t.Helper()
+	r.Local, r.Port = h.host.Addr(), 40123
+	text, err := json.Marshal(r)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c := h.host.Command(context.Background(), os.Args[0])
+	c.Env = append(os.Environ(), playMapping+"="+string(text), "GORACE=atexit_sleep_ms=0")
+	c.Stderr = os.Stderr
+	return c
+}
+
+// mapped is a program on the host that maps its port.
 type mapped struct {
 	*natlab.Cmd
 	in    io.Closer
@@ -150,14 +165,8 @@ type mapped struct {
 
 func (h *home) mapped(r role) (*mapped, string) {
 	h.t.Helper()
-	r.Local, r.Port = h.host.Addr(), 40123
-	text, err := json.Marshal(r)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	p := &mapped{Cmd: h.host.Command(context.Background(), os.Args[0]), lines: make(chan string, 100)}
-	p.Env = append(os.Environ(), playMapping+"="+string(text), "GORACE=atexit_sleep_ms=0")
-	p.Stderr = os.Stderr
+	p := &mapped{Cmd: h.program(r), lines: make(chan string, 100)}
+	var err error
 	if p.in, err = p.StdinPipe(); err != nil {
 		h.t.Fatal(err)
 	}
@@ -248,6 +257,22 @@ func TestMiniupnpd(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMiniupnpdTellsWhatItOffers asks a real router, which shall be none the
+// wiser.
+func TestMiniupnpdTellsWhatItOffers(t *testing.T) {
+	h := newHome(t, false)
+	before := h.nft("", "list", "ruleset")
+	out, err := h.program(role{Ask: true}).Output()
+	at := h.box.Externals()[0]
+	want := fmt.Sprint(Offer{h.box.Gateway(), []Answer{{PCP, netip.Addr{}, nil}, {NATPMP, at, nil}, {UPnP, at, nil}}})
+	if err != nil || string(out) != want {
+		t.Errorf("it prints %q, %v, want %q", out, err, want)
+	}
+	if after := h.nft("", "list", "ruleset"); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }
 
