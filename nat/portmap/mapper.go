@@ -67,6 +67,14 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s: the router refuses: %s (%d)", e.Protocol, e.Why, e.Code)
 }
 
+// Speaks reports whether the router knows the protocol at all, and so refuses
+// for another reason than that (RFC 6886 §3.5, RFC 6887 §7.4).
+func (e *RefusedError) Speaks() bool { return e.Code != unsupportedVersion }
+
+// unsupportedVersion is a code of PCP and NAT-PMP, which share a port; UPnP has
+// none as low.
+const unsupportedVersion = 1
+
 // validate checks what a router has granted to local, and bounds its lifetime.
 func (l lease) validate(local netip.Addr) (lease, error) {
 	a := l.external.Addr()
