@@ -13,20 +13,31 @@ type DeltaVerdict struct {
 	Delta      Delta
 	Confidence float64   // 0 to 1
 	Ports      PortRange // in which a counter was seen to wrap; zero if it was not
-	// Consecutive tells that consecutive local ports were among the samples,
-	// without which Dependent cannot be told from Random.
+	// Consecutive tells that enough consecutive local ports were among the
+	// samples, without which Dependent cannot be told from Random: a row of
+	// them, or two where the NAT has so few ports that one row may well be
+	// broken by ports that are taken.
 	Consecutive bool
 }
 
 // NeedsConsecutive reports whether mappings of consecutive local ports could
 // still change the verdict.
 func (v DeltaVerdict) NeedsConsecutive() bool {
-	return !v.Consecutive && (v.Delta.Kind == Random || v.Delta.Kind == DeltaUnknown)
+	return !v.Consecutive && (v.Delta.Kind == Random || v.Confidence < sureEnough)
 }
 
-// enoughInRow is how many consecutive local ports show whether it matters that
-// they are.
-const enoughInRow = 4
+const (
+	// enoughInRow is how many consecutive local ports show whether it matters
+	// that they are.
+	enoughInRow = 4
+	// crowdedFrom is how many ports of the NAT's range there must be for each
+	// that we hold, so that it seldom finds the next one taken. At 64, a row of
+	// five is broken twice in one case of two hundred.
+	crowdedFrom = 64
+	// evenSteps is how exact a run on a counter of our own is at least: it may
+	// jump over a port that is taken.
+	evenSteps = 0.75
+)
 
 // ClassifyDelta judges how ports move, by the reference's definitions: random
 // local ports show equal, preserving and independent; consecutive ones, in the
@@ -38,6 +49,13 @@ const enoughInRow = 4
 // allocations of others. A verdict wants about five local ports; one equal
 // port says Equal already, since that is no accident.
 func ClassifyDelta(ms []Mapping, m MappingVerdict) DeltaVerdict {
+	return classifyDelta(ms, m, DeltaVerdict{})
+}
+
+// classifyDelta is ClassifyDelta with what the same NAT was seen to do over
+// the other transport, which counts where its own rows show too little: one
+// NAT seldom has two minds.
+func classifyDelta(ms []Mapping, m MappingVerdict, other DeltaVerdict) DeltaVerdict {
 	ms = slices.DeleteFunc(clean(ms), func(s Mapping) bool { return slices.Contains(m.Lying, s.Server) })
 	if len(ms) == 0 {
 		return DeltaVerdict{}
@@ -53,54 +71,129 @@ func ClassifyDelta(ms []Mapping, m MappingVerdict) DeltaVerdict {
 	if v, ok := preserving(spread); ok {
 		return v
 	}
-	consecutive := slices.ContainsFunc(runs, func(run []Mapping) bool { return len(run) >= enoughInRow })
 	allocations := firstOfEach(ms, allocationKey(m.Behavior))
+	consecutive := enoughRows(runs, allocations)
+	independent := DeltaVerdict{}
 	if c, ok := findChain(inTime(without(allocations, runs))); ok {
-		return counterVerdict(Independent, c, consecutive)
+		independent = counterVerdict(Independent, c, consecutive)
 	}
-	if v, ok := preservingModulo(spread); ok {
+	if v, ok := preservingModulo(spread); ok && v.Confidence > independent.Confidence {
 		return v
 	}
 	var best chain
 	for _, run := range runs {
-		c, ok := findChain(byLocalPort(run))
-		if !ok {
-			c, ok = brokenRun(byLocalPort(run))
-		}
-		if ok && c.score > best.score {
+		if c, ok := findChain(byLocalPort(run)); ok && c.score > best.score {
 			best = c
 		}
 	}
-	if best.step != 0 {
-		return besides(best, allocations, runs, spread)
+	if best.exact < evenSteps {
+		if c, ok := brokenRuns(runs, allocations); ok {
+			best = c
+		}
+	}
+	if best.step != 0 && best.step != independent.Delta.Value {
+		if v := besides(best, allocations, runs, spread); v.Confidence > independent.Confidence {
+			return v
+		}
+	}
+	if independent.Confidence > 0 {
+		return independent
+	}
+	return noPattern(len(firsts), runs, consecutive, other)
+}
+
+// noPattern judges n local ports that show none: Random, unless the rows among
+// them show too little for that and the other transport more.
+func noPattern(n int, runs [][]Mapping, consecutive bool, other DeltaVerdict) DeltaVerdict {
+	if n < 3 {
+		return DeltaVerdict{Consecutive: consecutive}
 	}
 	v := DeltaVerdict{Delta: Delta{Kind: Random}, Consecutive: consecutive}
-	n := len(firsts)
-	if n < 3 {
-		v.Delta.Kind = DeltaUnknown
-	}
-	if n >= 4 {
+	if n > 3 {
 		v.Confidence = 1 - math.Pow(0.6, float64(n-2))
 	}
-	if !consecutive {
-		v.Confidence = min(v.Confidence, 0.4)
+	known := other.Consecutive && other.Confidence >= sureEnough
+	switch {
+	case consecutive, known && other.Delta.Kind == Random:
+		return v
+	case known && other.Delta.Kind == Dependent && repeats(runs, other.Delta.Value):
+		return DeltaVerdict{Delta: other.Delta, Confidence: 0.8 * other.Confidence, Ports: other.Ports}
 	}
+	v.Confidence = min(v.Confidence, 0.4)
 	return v
 }
 
-// brokenRun finds the step that nearly all neighbours of a run share, though
-// not all stand on one counter: an inner NAT may have run over the end of its
-// range on the way.
-func brokenRun(ports []uint16, places []int) (best chain, ok bool) {
-	count := map[int]int{}
-	for i := 1; i < len(ports); i++ {
-		d, gap := distance(ports[i-1], ports[i]), places[i]-places[i-1]
-		if d == 0 || d%gap != 0 {
-			continue
+// repeats reports whether a run makes at least one step that is known from
+// elsewhere, over one port that is displaced at most.
+func repeats(runs [][]Mapping, step int) bool {
+	for _, run := range runs {
+		ports, places := byLocalPort(run)
+		for i := range ports {
+			for j := i + 1; j < len(ports) && j <= i+2; j++ {
+				if distance(ports[i], ports[j]) == step*(places[j]-places[i]) {
+					return true
+				}
+			}
 		}
-		count[d/gap]++
-		if n := count[d/gap]; n >= 3 && n+2 >= len(ports) && n > best.constant {
-			best, ok = chain{step: d / gap, covered: float64(n) / float64(len(ports)-1), exact: 1, constant: n, score: float64(n)}, true
+	}
+	return false
+}
+
+// enoughRows reports whether the runs would show a step if there were one. A
+// counter whose next port is taken goes on from somewhere else, and where that
+// is likely, one run that shows nothing is no evidence.
+func enoughRows(runs [][]Mapping, allocations []Mapping) bool {
+	rows := 0
+	for _, run := range runs {
+		if ports, _ := byLocalPort(run); len(ports) >= enoughInRow {
+			rows++
+		}
+	}
+	return rows > 1 || rows == 1 && !crowded(allocations)
+}
+
+// crowded reports whether the NAT draws from a range that what it has given us
+// fills to a good part.
+func crowded(allocations []Mapping) bool {
+	n, span := reach(allocations)
+	return n > 2 && span <= crowdedFrom*n
+}
+
+// reach is how many ports lie between the outermost of the three quarters of
+// all, n, that lie closest together, since others may be false or displaced.
+func reach(allocations []Mapping) (n, span int) {
+	ports, _ := inTime(allocations)
+	slices.Sort(ports)
+	n, span = (3*len(ports)+3)/4, math.MaxUint16
+	for i := n - 1; i < len(ports); i++ {
+		span = min(span, int(ports[i])-int(ports[i-n+1])+1)
+	}
+	return n, span
+}
+
+// brokenRuns finds the step that neighbours in the runs share, more often than
+// by chance though they do not all stand on one counter: a port was taken, or
+// an inner NAT has run over the end of its range.
+func brokenRuns(runs [][]Mapping, allocations []Mapping) (best chain, ok bool) {
+	count, all := map[int]int{}, 0
+	for _, run := range runs {
+		ports, places := byLocalPort(run)
+		for i := 1; i < len(ports); i++ {
+			all++
+			if d, gap := distance(ports[i-1], ports[i]), places[i]-places[i-1]; d != 0 && d%gap == 0 {
+				count[d/gap]++
+			}
+		}
+	}
+	_, span := reach(allocations)
+	for step, n := range count {
+		// The first suggested the step; which ones share it is open.
+		odds := -float64(n-1) * math.Log(math.Max(float64(span), leastRange))
+		for i := range n {
+			odds += math.Log(float64(all-i) / float64(i+1))
+		}
+		if n > best.constant && odds < byChance {
+			best, ok = chain{step: step, covered: float64(n) / float64(all), exact: 1, constant: n, score: float64(n)}, true
 		}
 	}
 	return best, ok
@@ -108,11 +201,18 @@ func brokenRun(ports []uint16, places []int) (best chain, ok bool) {
 
 // besides judges a counter that was found in a run of consecutive local ports
 // by what the other local ports show: too few of them, perhaps, to show it by
-// themselves.
+// themselves. Its steps are even where it depends on the local port, for then
+// nobody else draws from it; if they are not, it is no verdict.
 func besides(run chain, allocations []Mapping, runs [][]Mapping, spread []Mapping) DeltaVerdict {
 	others := without(allocations, runs)
-	if ports, places := inTime(others); continues(ports, places, run.step) {
-		return counterVerdict(Independent, run, true)
+	ports, places := inTime(others)
+	if well, ok := continues(ports, places, run.step); ok {
+		v := counterVerdict(Independent, run, true)
+		v.Confidence *= well
+		return v
+	}
+	if run.exact < evenSteps {
+		return DeltaVerdict{}
 	}
 	v := counterVerdict(Dependent, run, true)
 	if run.step == 1 {
@@ -279,14 +379,31 @@ func inTime(ms []Mapping) (ports []uint16, places []int) {
 }
 
 // byLocalPort gives the external ports of a run, at places that leave room for
-// the local ports that are missing. Where time and local ports do not go the
-// same way, the run shows nothing and is left out.
+// the local ports that are missing: of the most mappings that go up in local
+// ports as in time, since others show nothing.
 func byLocalPort(run []Mapping) (ports []uint16, places []int) {
+	run = run[:min(len(run), 2*mostLinks)]
+	length, before := make([]int, len(run)), make([]int, len(run)) // of the longest way that ends here, and its last step
+	last := -1
 	for i, m := range run {
-		if i > 0 && m.Local.Port() <= run[i-1].Local.Port() {
-			continue
+		before[i] = -1
+		for j := range i {
+			if run[j].Local.Port() < m.Local.Port() && length[j] > length[i] {
+				length[i], before[i] = length[j], j
+			}
 		}
-		ports, places = append(ports, m.External.Port()), append(places, int(m.Local.Port())-int(run[0].Local.Port()))
+		length[i]++
+		if last < 0 || length[i] > length[last] {
+			last = i
+		}
+	}
+	for i := last; i >= 0; i = before[i] {
+		ports, places = append(ports, run[i].External.Port()), append(places, int(run[i].Local.Port()))
+	}
+	slices.Reverse(ports)
+	slices.Reverse(places)
+	for i := len(places) - 1; i >= 0; i-- {
+		places[i] -= places[0]
 	}
 	return ports, places
 }
