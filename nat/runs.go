@@ -2,6 +2,7 @@ package nat
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 )
@@ -105,9 +106,9 @@ func reach(allocations []Mapping) (n, span int) {
 	return n, span
 }
 
-// brokenRuns finds the step that neighbours in the runs share, more often than
-// by chance though they do not all stand on one counter: a port was taken, or
-// an inner NAT has run over the end of its range.
+// brokenRuns finds the step that three neighbours in the runs share, or more,
+// and oftener than by chance, though not all stand on one counter: a port was
+// taken, or an inner NAT has run over the end of its range.
 func brokenRuns(runs [][]Mapping, allocations []Mapping) (best chain, ok bool) {
 	count, all := map[int]int{}, 0
 	for _, run := range runs {
@@ -120,13 +121,14 @@ func brokenRuns(runs [][]Mapping, allocations []Mapping) (best chain, ok bool) {
 		}
 	}
 	_, span := reach(allocations)
-	for step, n := range count {
+	for _, step := range slices.Sorted(maps.Keys(count)) {
+		n := count[step]
 		// The first suggested the step; which ones share it is open.
 		odds := -float64(n-1) * math.Log(math.Max(float64(span), leastRange))
 		for i := range n {
 			odds += math.Log(float64(all-i) / float64(i+1))
 		}
-		if n > best.constant && odds < byChance {
+		if n >= 3 && n > best.constant && odds < byChance {
 			best, ok = chain{step: step, covered: float64(n) / float64(all), exact: 1, constant: n, score: float64(n)}, true
 		}
 	}
