@@ -2,6 +2,7 @@ package lan
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -12,9 +13,70 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/nat/natlab"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(playVariable) != "" {
+		if err := play(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
+	natlab.Main()
+	goleak.VerifyTestMain(m)
+}
+
+// playVariable, in the environment, makes this binary look for a node of its own
+// on a link with nothing but IPv6, and print where it is. A host of the lab does.
+const playVariable = "SALLYPORT_TEST_LAN"
+
+func play() error {
+	eth0, err := net.InterfaceByName("eth0")
+	if err != nil {
+		return err
+	}
+	links := []Link{link(eth0.Name, eth0.Index, "fe80::1/64")}
+	key, err := address.GenerateKey()
+	if err != nil {
+		return err
+	}
+	s, err := Serve(Config{Key: key, TCP: 4321, Links: func() []Link { return links }, Admit: func(address.Key) bool { return true }})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	caller, err := address.GenerateKey()
+	if err != nil {
+		return err
+	}
+	return Seeker{Key: caller, Links: links}.Find(context.Background(), key.Public(), func(at netip.AddrPort) { fmt.Println(at) })
+}
+
+// TestIPv6 has a node of the same host found by a link-local address.
+func TestIPv6(t *testing.T) {
+	if err := natlab.Available(); err != nil {
+		t.Skipf("the lab can't run here: %v", err)
+	}
+	lab, err := natlab.New(natlab.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lab.Close()
+	h, err := lab.Host(natlab.HostConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := h.Command(t.Context(), "ip", "-6", "addr", "replace", "fe80::1/64", "dev", "eth0", "nodad").CombinedOutput(); err != nil {
+		t.Skipf("no IPv6 here: %v: %s", err, out)
+	}
+	c := h.Command(t.Context(), os.Args[0])
+	c.Env = append(os.Environ(), playVariable+"=1")
+	if out, err := c.CombinedOutput(); err != nil || string(out) != "[fe80::1%eth0]:4321\n" {
+		t.Errorf("%s, %v", out, err)
+	}
+}
 
 func newKey(t testing.TB) address.PrivateKey {
 	t.Helper()

@@ -24,10 +24,6 @@ const (
 	// clockError is how far two clocks may be apart, as for a link's
 	// certificates: each may be wrong by ten minutes.
 	clockError = 20 * time.Minute
-	// unheardAfter is how long a query of a key counts as a sign that its owner
-	// is on the LAN, and maxHeard how many keys are remembered.
-	unheardAfter = time.Minute
-	maxHeard     = 256
 )
 
 // Config is what a Server needs.
@@ -76,7 +72,6 @@ type Server struct {
 	links   []Link
 	limiter *limiter
 	seen    seen
-	heard   map[address.Key]time.Time
 	counts  Counts
 }
 
@@ -92,7 +87,7 @@ type Counts struct {
 
 // Serve begins to answer. It fails where neither family can be listened on.
 func Serve(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg.filled(), look: make(chan struct{}, 1), limiter: newLimiter(), heard: make(map[address.Key]time.Time)}
+	s := &Server{cfg: cfg.filled(), look: make(chan struct{}, 1), limiter: newLimiter()}
 	var errs []error
 	for _, group := range []netip.Addr{group4, group6} {
 		c, err := listen(netip.AddrPortFrom(group, s.cfg.port))
@@ -134,15 +129,6 @@ func (s *Server) Look() {
 	case s.look <- struct{}{}:
 	default: // it will already
 	}
-}
-
-// Heard reports whether the owner of key has asked for us on a link within the
-// last minute.
-func (s *Server) Heard(key address.Key) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, ok := s.heard[key]
-	return ok && s.cfg.Now().Sub(at) < unheardAfter
 }
 
 // Counts says what became of the datagrams so far.
@@ -242,7 +228,7 @@ func (s *Server) take(a arrival, b []byte) {
 		s.count(&s.counts.Stranger)
 		return
 	}
-	if !s.remember(from, sha256.Sum256(b)) {
+	if !s.remember(sha256.Sum256(b)) {
 		return
 	}
 	if err := s.answer(l, ours, a.from, from, q.nonce); err != nil {
@@ -286,27 +272,16 @@ func linkOf(links []Link, a arrival) (Link, netip.Addr, bool) {
 	return Link{}, netip.Addr{}, false
 }
 
-// remember notes a query that is about to be answered, and its sender. It
-// reports whether the query is new.
-func (s *Server) remember(from address.Key, h [32]byte) bool {
+// remember notes a query that is about to be answered, and reports whether it is
+// new: it may have come on two sockets at once.
+func (s *Server) remember(h [32]byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.seen.add(h) { // it came on two sockets at once
-		s.counts.Refused++
-		return false
+	if s.seen.add(h) {
+		return true
 	}
-	now := s.cfg.Now()
-	if _, known := s.heard[from]; !known && len(s.heard) >= maxHeard {
-		for k, at := range s.heard {
-			if now.Sub(at) >= unheardAfter {
-				delete(s.heard, k)
-			}
-		}
-	}
-	if _, known := s.heard[from]; known || len(s.heard) < maxHeard {
-		s.heard[from] = now
-	}
-	return true
+	s.counts.Refused++
+	return false
 }
 
 // answer tells a neighbour where we listen.

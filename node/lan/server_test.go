@@ -19,9 +19,8 @@ func TestFind(t *testing.T) {
 	port := anyPort()
 	other, _ := serve(t, port)
 	s, owner := serve(t, port)
-	caller := newKey(t)
 	begun := time.Now()
-	places, err := find(t, Seeker{Key: caller, Links: loopback(t), port: port}, owner.Public())
+	places, err := find(t, Seeker{Key: newKey(t), Links: loopback(t), port: port}, owner.Public())
 	if err != nil || len(places) != 1 || places[0] != home {
 		t.Fatalf("found %v, %v", places, err)
 	}
@@ -29,9 +28,6 @@ func TestFind(t *testing.T) {
 	until(t, "both have looked", func() bool { return s.Counts().Answered == 1 && other.Counts().Foreign == 1 })
 	if other.Counts().Answered != 0 {
 		t.Error("another node answered")
-	}
-	if !s.Heard(caller.Public()) || other.Heard(caller.Public()) || s.Heard(newKey(t).Public()) {
-		t.Error("who was heard is wrong")
 	}
 }
 
