@@ -28,11 +28,12 @@ var mayImport = map[string][]string{
 	"signaling/mqtt":          {"address", "signaling"},
 	"signaling/broker":        {"signaling"},
 	"punch":                   {"address", "nat"},
+	"node/lan":                {"address", "signaling/seal"},
 	"node/link":               {"address"},
 	"node/relay":              {},
 	"node/memory":             {},
 	"node": {
-		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/relay", "punch",
+		"address", "nat", "nat/portmap", "nat/probe", "node/lan", "node/link", "node/memory", "node/relay", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }
