@@ -2,9 +2,8 @@ package node
 
 import (
 	"net"
+	"slices"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestChooseLinks(t *testing.T) {
@@ -33,8 +32,8 @@ func TestChooseLinks(t *testing.T) {
 		for _, i := range chooseLinks(all, tt.only, tt.used) {
 			got = append(got, i.Name)
 		}
-		if d := cmp.Diff(tt.want, got); d != "" {
-			t.Errorf("%s: %s", name, d)
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 	}
 }
