@@ -1,6 +1,7 @@
 // Package broker is an MQTT 3.1.1 broker for signals and nothing else: small
 // messages on the topics sallyport/1/<node-id>, no memory of anything once it
-// is delivered, and a cap on everything that a stranger can ask for. It is
+// is delivered (names apart, see Config.Retain), and a cap on everything that a
+// stranger can ask for. It is
 // mochi-mqtt with our rules; mochi's own listeners and event loop are not
 // used, so that every connection is counted, timed and waited for here.
 //
@@ -8,7 +9,7 @@
 // subscribe to and publish on sallyport/1/<one level>, at QoS 0 or 1 (what is
 // published at QoS 1 is acknowledged, and delivered at QoS 0). What it may
 // not: MQTT 5 and 3.1, wildcards, shared subscriptions, $SYS, retained
-// messages. The client id is ignored, so nobody can evict anybody by it.
+// messages but those that Config.Retain takes. The client id is ignored, so nobody can evict anybody by it.
 //
 // Only cmd and tests import this package.
 package broker
@@ -48,6 +49,13 @@ type Config struct {
 	WriteTimeout     time.Duration // for one write to a client; default 10 s
 	MaxKeepAlive     time.Duration // a client that asks for more, or for none, gets this; default 5 min, at most 10 h
 
+	// Retain is asked whether a message may be kept on a topic
+	// sallyport/1/name-…, in place of old, nil if there is none. It is not
+	// called for more than MaxRetained bytes, nor from two goroutines at once.
+	// Default: nothing is kept.
+	Retain func(topic string, old, new []byte) error
+	Now    func() time.Time // the clock of what is kept; default time.Now
+
 	Logger *slog.Logger // default silent
 }
 
@@ -71,6 +79,7 @@ type Broker struct {
 	log    *slog.Logger
 	server *mochi.Server
 	gate   *gate
+	kept   *retained
 	https  []*http.Server
 	urls   []string
 	addrs  []net.Addr
@@ -107,6 +116,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.PublishRate <= 0 {
 		c.PublishRate = 20
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -130,6 +142,7 @@ func Start(config Config) (*Broker, error) {
 		config: config,
 		log:    config.Logger,
 		gate:   newGate(config.MaxClients, config.MaxPerIP),
+		kept:   newRetained(config),
 	}
 	b.server = mochi.New(&mochi.Options{
 		Capabilities: &mochi.Capabilities{
@@ -140,6 +153,7 @@ func Start(config Config) (*Broker, error) {
 			ReceiveMaximum:             16,
 			MinimumProtocolVersion:     protocolVersion,
 			MaximumQos:                 1,
+			RetainAvailable:            1, // rules.OnPublish has the last word
 		},
 		ClientNetReadBufferSize:  1024,
 		ClientNetWriteBufferSize: 1024,

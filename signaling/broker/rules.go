@@ -139,7 +139,8 @@ func (r *rules) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, 
 		r.broker.limited.Add(1)
 		return pk, packets.CodeSuccessIgnore
 	}
-	if !isSignalTopic(pk.TopicName) || pk.FixedHeader.Retain {
+	if !isSignalTopic(pk.TopicName) ||
+		pk.FixedHeader.Retain && !r.broker.kept.admit(r.broker.server, cl.Net.Conn.(*conn).tcp.from, pk) {
 		r.broker.refused.Add(1)
 		return pk, packets.CodeSuccessIgnore
 	}

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
@@ -35,6 +36,7 @@ const MaxPayload = 16<<10 - 128
 const (
 	maxEndpoints = 8  // of one broker
 	maxBrokers   = 64 // own and joined ones together
+	maxTopic     = 128
 )
 
 // Config says who listens, on which brokers. Key and Brokers are needed (a
@@ -42,6 +44,13 @@ const (
 type Config struct {
 	Key     address.Key      // whose topic is subscribed
 	Brokers []address.Broker // own brokers, best first, at most 64
+
+	// Topic is subscribed in place of that of Key, which may be zero then.
+	// Post publishes on it.
+	Topic string
+	// Retained hands on retained messages as well. On a signalling topic
+	// anybody could leave one for ever.
+	Retained bool
 
 	// Endpoints gives the URLs of a broker in order of preference; at most 8
 	// are tried. The schemes are tcp or mqtt (port 1883), tls, ssl or mqtts
@@ -86,8 +95,11 @@ type State struct {
 }
 
 func (c Config) withDefaults() (Config, error) {
-	if c.Key.IsZero() {
-		return c, errors.New("a channel needs a key")
+	if c.Topic == "" && c.Key.IsZero() {
+		return c, errors.New("a channel needs a key or a topic")
+	}
+	if len(c.Topic) > maxTopic || strings.ContainsAny(c.Topic, "+#\x00") {
+		return c, fmt.Errorf("topic %.40q: want at most %d bytes without wildcards", c.Topic, maxTopic)
 	}
 	if len(c.Brokers) > maxBrokers {
 		return c, fmt.Errorf("a channel has at most %d brokers, not %d", maxBrokers, len(c.Brokers))

@@ -31,7 +31,8 @@ var errGoodbye = errors.New("broker ended the connection")
 type inbound struct {
 	src     *bufio.Reader
 	topic   string
-	limit   int // bytes of payload
+	limit   int  // bytes of payload
+	retains bool // whether retained messages are handed on
 	skipped *atomic.Uint64
 
 	greeted bool   // the CONNACK has come
@@ -39,8 +40,8 @@ type inbound struct {
 	rest    []byte // what Read has not handed on of it
 }
 
-func newInbound(src io.Reader, topic string, limit int, skipped *atomic.Uint64) *inbound {
-	return &inbound{src: bufio.NewReaderSize(src, 1024), topic: topic, limit: limit, skipped: skipped}
+func newInbound(src io.Reader, topic string, limit int, retains bool, skipped *atomic.Uint64) *inbound {
+	return &inbound{src: bufio.NewReaderSize(src, 1024), topic: topic, limit: limit, retains: retains, skipped: skipped}
 }
 
 // Read gives bytes of checked packets.
@@ -73,7 +74,7 @@ func (in *inbound) next() error {
 	case kind == typeConnack && flags == 0 && length == 2 && !in.greeted:
 		in.greeted = true
 	case kind == typePublish && flags&0x06 == 0: // QoS 0, as we subscribed
-		if flags&0x01 != 0 || length > 2+len(in.topic)+in.limit {
+		if flags&0x01 != 0 && !in.retains || length > 2+len(in.topic)+in.limit {
 			return in.skip(length)
 		}
 	case kind == typeSuback && flags == 0 && length == 3:

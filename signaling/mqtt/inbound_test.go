@@ -38,8 +38,8 @@ func FuzzInbound(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var skipped, skippedSlow atomic.Uint64
-		out, err := io.ReadAll(newInbound(bytes.NewReader(data), topic, limit, &skipped))
-		slow, _ := io.ReadAll(newInbound(iotest.OneByteReader(bytes.NewReader(data)), topic, limit, &skippedSlow))
+		out, err := io.ReadAll(newInbound(bytes.NewReader(data), topic, limit, false, &skipped))
+		slow, _ := io.ReadAll(newInbound(iotest.OneByteReader(bytes.NewReader(data)), topic, limit, false, &skippedSlow))
 		if !bytes.Equal(out, slow) || skipped.Load() != skippedSlow.Load() {
 			t.Fatalf("%x and, byte by byte, %x", out, slow)
 		}
@@ -78,7 +78,7 @@ func TestInboundPassesPackets(t *testing.T) {
 	good := "20020000" + "9003000100" + "d000" + "3011000d73616c6c79706f72742f312f616869"
 	raw, _ := hex.DecodeString(good)
 	var skipped atomic.Uint64
-	out, err := io.ReadAll(newInbound(bytes.NewReader(raw), "sallyport/1/a", 16, &skipped))
+	out, err := io.ReadAll(newInbound(bytes.NewReader(raw), "sallyport/1/a", 16, false, &skipped))
 	if err != nil || !bytes.Equal(out, raw) || skipped.Load() != 0 {
 		t.Errorf("%x, %d skipped, %v; want %x", out, skipped.Load(), err, raw)
 	}
@@ -90,7 +90,7 @@ func TestInboundSkipsWithoutMemory(t *testing.T) {
 	head, _ := hex.DecodeString("20020000" + "30ffffff7f")
 	src := io.MultiReader(bytes.NewReader(head), io.LimitReader(zeros{}, size), bytes.NewReader([]byte{0xd0, 0}))
 	var skipped atomic.Uint64
-	in := newInbound(src, "sallyport/1/a", 16, &skipped)
+	in := newInbound(src, "sallyport/1/a", 16, false, &skipped)
 	out, err := io.ReadAll(in)
 	if err != nil || hex.EncodeToString(out) != "20020000d000" || skipped.Load() != 1 {
 		t.Errorf("%x, %v, %d skipped", out, err, skipped.Load())
@@ -109,7 +109,7 @@ func TestInboundGivesReadErrors(t *testing.T) {
 	for _, s := range []string{"", "20", "2002", "200200", "20020000", "2002000030", "2002000030ff", "200200003003"} {
 		raw, _ := hex.DecodeString(s)
 		var skipped atomic.Uint64
-		_, err := io.ReadAll(newInbound(io.MultiReader(bytes.NewReader(raw), iotest.ErrReader(boom)), "t", 16, &skipped))
+		_, err := io.ReadAll(newInbound(io.MultiReader(bytes.NewReader(raw), iotest.ErrReader(boom)), "t", 16, false, &skipped))
 		if !errors.Is(err, boom) {
 			t.Errorf("%q: %v", s, err)
 		}

@@ -113,7 +113,7 @@ func (c *Channel) openSession(ctx context.Context, e endpoint, deliver func(payl
 	s.client = paho.NewClient(c.options(s, &stream{
 		Conn: conn,
 		wire: w,
-		in:   newInbound(conn, c.topic, c.config.MaxPayload, &c.skipped),
+		in:   newInbound(conn, c.topic, c.config.MaxPayload, c.config.Retained, &c.skipped),
 	}))
 	// From here on, the end of ctx is the end of the connection, which all
 	// that follows waits for.
@@ -128,7 +128,7 @@ func (c *Channel) openSession(ctx context.Context, e endpoint, deliver func(payl
 		w.abort(err)
 		return nil, err
 	}
-	err = s.subscribe(c.topic, deliver)
+	err = s.subscribe(c.topic, c.config.Retained, deliver)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -161,10 +161,10 @@ func (c *Channel) options(s *session, conn net.Conn) *paho.ClientOptions {
 }
 
 // subscribe waits for the SUBACK, at the longest until the wire ends.
-func (s *session) subscribe(topic string, deliver func([]byte)) error {
+func (s *session) subscribe(topic string, retained bool, deliver func([]byte)) error {
 	begin := time.Now()
 	token := s.client.Subscribe(topic, 0, func(_ paho.Client, m paho.Message) {
-		if !m.Retained() {
+		if retained || !m.Retained() {
 			deliver(m.Payload())
 		}
 	}).(*paho.SubscribeToken)
@@ -190,7 +190,7 @@ func (s *session) open() bool { return s.client.IsConnectionOpen() }
 
 // publish hands a message to paho and waits until it is written, the
 // connection is lost, or ctx is done. It ends within handOver of any of them.
-func (s *session) publish(ctx context.Context, topic string, payload []byte) error {
+func (s *session) publish(ctx context.Context, topic string, payload []byte, retain bool) error {
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -200,7 +200,7 @@ func (s *session) publish(ctx context.Context, topic string, payload []byte) err
 	if !s.open() {
 		return ErrNotOpen
 	}
-	token := s.client.Publish(topic, 0, false, payload)
+	token := s.client.Publish(topic, 0, retain, payload)
 	select {
 	case <-token.Done():
 		if err := token.Error(); err != nil {
