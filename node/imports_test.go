@@ -31,6 +31,9 @@ var mayImport = map[string][]string{
 	"node/link":               {"address"},
 	"node/relay":              {},
 	"node/memory":             {},
+	"node/nickname":           {"address", "signaling", "signaling/mqtt"},
+	"node/nickname/registry":  {"address", "node/nickname"},
+	"node/code":               {"address", "signaling", "signaling/mqtt"},
 	"node": {
 		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/relay", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
@@ -46,6 +49,8 @@ var onlyImporter = map[string]string{
 	"github.com/mochi-mqtt/server/v2":           "signaling/broker",
 	"github.com/google/nftables":                "nat/natlab",
 	"github.com/spf13/cobra":                    "cmd/sallyport",
+	"go.etcd.io/bbolt":                          "node/nickname/registry",
+	"github.com/gtank/ristretto255":             "node/code",
 	"github.com/decred/dcrd/dcrec/secp256k1/v4": "address",
 }
 

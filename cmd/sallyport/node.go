@@ -96,6 +96,11 @@ func (n *nodeCommand) run(ctx context.Context) error {
 	}
 	defer nd.Close()
 	n.announce(nd)
+	keeper, err := n.keepNames(&n.flags, cfg)
+	if err != nil {
+		return err
+	}
+	defer keeper.Close()
 	n.warnHealth(nd)
 	stop := context.AfterFunc(ctx, func() { _ = nd.Close() })
 	defer stop()

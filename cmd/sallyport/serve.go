@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/nat/probe"
+	"github.com/sallyport-net/sallyport/node/nickname"
 	"github.com/sallyport-net/sallyport/node/relay"
 	"github.com/sallyport-net/sallyport/signaling/broker"
 )
@@ -25,6 +26,7 @@ type serveFlags struct {
 	noTURN, turnPrivate          bool
 	turnSecret                   string
 	certificate, certificateFile string
+	registry                     registryFlags
 }
 
 func newServe(a *app) *cobra.Command {
@@ -34,7 +36,8 @@ func newServe(a *app) *cobra.Command {
 		Short: "Run a signalling broker, a STUN server and a relay",
 		Long: `Run a signalling broker (MQTT), a STUN server (RFC 5780, over UDP and TCP) and a
 relay (TURN with TCP allocations, RFC 6062) in one process, and print the flags
-with which others use them. Nothing is stored but the secret of --turn-secret.
+with which others use them. Nothing is stored but the secret of --turn-secret and
+the names of --registry.
 
 The relay carries ciphertext between two nodes that can't reach each other. It is
 for those who hold its secret, at most 16 connections for one address, each of
@@ -63,6 +66,7 @@ apart; with one, it makes do with two ports. SIGTERM ends it with exit status 0.
 	fs.StringVar(&f.turnSecret, "turn-secret", "", "`FILE` with the relay's secret, made if missing (default: a new secret each time)")
 	fs.BoolVar(&f.turnPrivate, "turn-allow-private", false, "let the relay lead to peers in private networks and on this machine")
 	fs.BoolVar(&f.noTURN, "no-turn", false, "run no relay")
+	f.registry.register(fs)
 	fs.StringVar(&f.certificate, "cert", "", "PEM `FILE` with the certificate chain")
 	fs.StringVar(&f.certificateFile, "key-file", "", "PEM `FILE` with its private key")
 	fs.BoolVar(&a.json, "json", false, "one JSON object per line")
@@ -83,6 +87,9 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		if s.ready.TURN != "" {
 			fmt.Fprintf(a.out, "Relay:  %s\n", s.ready.TURN)
 		}
+		if s.ready.Registry != "" {
+			fmt.Fprintf(a.out, "Names:  %s\n", s.ready.Registry)
+		}
 		fmt.Fprintf(a.out, "Flags:  %s\n", s.ready.Flags)
 	}
 	<-ctx.Done()
@@ -95,6 +102,7 @@ type servers struct {
 	broker *broker.Broker
 	stun   *probe.Server
 	relay  *relay.Server // nil: none
+	names  *namesServer  // nil: none
 	ready  serveEvent
 }
 
@@ -104,6 +112,8 @@ type serveEvent struct {
 	STUN    []string `json:"stun"`
 	Flags   string   `json:"flags"`
 	TURN    string   `json:"turn,omitempty"`
+	// Registry is what others give as --registry.
+	Registry string `json:"registry,omitempty"`
 }
 
 func startServers(f *serveFlags) (*servers, error) {
@@ -123,6 +133,12 @@ func startServers(f *serveFlags) (*servers, error) {
 	names := f.names(hosts)
 	if !f.noTURN {
 		if s.relay, s.ready.TURN, err = f.startRelay(hosts[0], names[0]); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	if f.registry.file != "" {
+		if s.names, s.ready.Registry, err = f.registry.start(hosts[0], names[0]); err != nil {
 			s.close()
 			return nil, err
 		}
@@ -148,6 +164,9 @@ func startServers(f *serveFlags) (*servers, error) {
 	if s.relay != nil {
 		words = append(words, "--turn", s.ready.TURN)
 	}
+	if s.names != nil {
+		words = append(words, "--registry", s.ready.Registry)
+	}
 	s.ready.Flags = strings.Join(words, " ")
 	return s, nil
 }
@@ -155,6 +174,9 @@ func startServers(f *serveFlags) (*servers, error) {
 func (s *servers) close() {
 	if s.relay != nil {
 		_ = s.relay.Close()
+	}
+	if s.names != nil {
+		s.names.close()
 	}
 	_ = s.stun.Close()
 	_ = s.broker.Close()
@@ -212,7 +234,7 @@ func likelyAddress() string {
 
 func (f *serveFlags) startBroker(host netip.Addr) (*broker.Broker, error) {
 	at := func(port uint16) string { return netip.AddrPortFrom(host, port).String() }
-	cfg := broker.Config{Listen: at(f.mqtt)}
+	cfg := broker.Config{Listen: at(f.mqtt), Retain: nickname.CheckRetained}
 	switch {
 	case (f.certificate == "") != (f.certificateFile == ""):
 		return nil, misused("try --cert FILE --key-file FILE", "--cert and --key-file go together")
