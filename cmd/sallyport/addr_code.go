@@ -48,6 +48,10 @@ func (a *app) offerAddress(ctx context.Context, f *nodeFlags, wait time.Duration
 		if context.Cause(ctx) == context.DeadlineExceeded {
 			return &failure{status: statusAbsent, what: fmt.Sprintf("nobody used the code for %v", wait), hint: "try again, and longer with --wait", cause: err}
 		}
+		if f := explain(err); f.status == statusWrongCode {
+			f.hint = "run \"sallyport addr --code\" for a new one"
+			return f
+		}
 		return err
 	}
 	select {

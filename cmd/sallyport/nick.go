@@ -140,7 +140,8 @@ again to renew it; "sallyport node" does so by itself.`,
 // it again and again.
 func notClaimed(p nickname.Publisher, name nickname.Name, err error) error {
 	var no *nickname.RefusedError
-	if errors.As(err, &no) && (no.Status == nickname.Taken || no.Status == nickname.Alike || no.Status == nickname.Full) {
+	if errors.As(err, &no) && (no.Status == nickname.Taken || no.Status == nickname.Alike || no.Status == nickname.Full) ||
+		errors.Is(err, nickname.ErrNoRegistry) {
 		return errors.Join(err, p.Own.Forget(name))
 	}
 	return err

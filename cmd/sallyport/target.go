@@ -133,7 +133,8 @@ func naming(err error) bool {
 	var bad *nickname.NameError
 	var lookup *nickname.LookupError
 	var typo *code.ParseError
-	return errors.As(err, &bad) || errors.As(err, &lookup) || errors.As(err, &typo) || errors.Is(err, code.ErrWrongCode) || errors.Is(err, code.ErrAbandoned)
+	var store *nickname.StoreError
+	return errors.As(err, &bad) || errors.As(err, &store) || errors.As(err, &lookup) || errors.As(err, &typo) || errors.Is(err, code.ErrWrongCode) || errors.Is(err, code.ErrAbandoned)
 }
 
 // explainNaming puts such an error into words.
@@ -141,6 +142,7 @@ func explainNaming(err error) *failure {
 	var bad *nickname.NameError
 	var lookup *nickname.LookupError
 	var typo *code.ParseError
+	var store *nickname.StoreError
 	switch {
 	case errors.As(err, &typo):
 		return &failure{status: statusMisused, what: typo.Error(), hint: "type the code again as it is shown; the first three letters of each word are enough"}
@@ -150,15 +152,32 @@ func explainNaming(err error) *failure {
 		return &failure{status: statusWrongCode, what: "Somebody tried the code and went away. Nothing was sent. This code is used up", hint: "try again for a new code", cause: err}
 	case errors.As(err, &bad):
 		return &failure{status: statusMisused, what: bad.Error(), hint: "try a name such as alice.peer", cause: nil}
+	case errors.As(err, &store):
+		return &failure{status: unansweredStatus(store.Answers), what: store.Error(), hint: store.Hint(), cause: err}
 	case errors.As(err, &lookup):
 		f := &failure{status: statusFailed, what: lookup.Error(), hint: lookup.Hint()}
-		switch lookup.Cause {
-		case nickname.ErrNotFound:
+		switch {
+		case errors.Is(lookup.Cause, nickname.ErrNotFound):
 			f.status = statusAbsent
-		case nickname.ErrUnreachable:
-			f.status = statusNoNetwork
+		case errors.Is(lookup.Cause, nickname.ErrUnreachable):
+			f.status = unansweredStatus(lookup.Answers)
 		}
 		return f
 	}
 	return nil
+}
+
+// unansweredStatus is "no network" where no place could be reached, and
+// "misused" where there is none to ask.
+func unansweredStatus(answers []nickname.Answer) int {
+	status := statusNoNetwork
+	for _, a := range answers {
+		switch {
+		case errors.Is(a.Err, nickname.ErrNoRegistry):
+			return statusMisused
+		case !errors.Is(a.Err, nickname.ErrNoAnswer):
+			status = statusFailed
+		}
+	}
+	return status
 }

@@ -87,7 +87,7 @@ func offer(config Config, c Code) (*Offering, error) {
 	}
 	o := &Offering{
 		proof: config.proof,
-		code: c, channel: channel, brokers: at, side: &offerer{code: c, self: self},
+		code:  c, channel: channel, brokers: at, side: &offerer{code: c, self: self},
 		cancel: cancel, settled: make(chan struct{}),
 	}
 	o.all.Go(func() { o.serve(ctx) })

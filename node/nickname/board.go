@@ -122,7 +122,7 @@ func (b Board) visit(ctx context.Context, name Name, n int, post []byte) []Answe
 			}
 			switch {
 			case !s.state.Open && !at.done:
-				at.done, at.answer.Err = true, fmt.Errorf("no answer: %w", s.state.Err)
+				at.done, at.answer.Err = true, fmt.Errorf("%w: %w", ErrNoAnswer, s.state.Err)
 			case s.state.Open && !at.open:
 				at.open, at.since = true, time.Now()
 				if post != nil {
@@ -190,7 +190,7 @@ func collect(brokers []address.Broker, stands map[address.Broker]*stand) []Answe
 	for _, at := range brokers {
 		s := stands[at]
 		if !s.open && s.answer.Err == nil {
-			s.answer.Err = errors.New("no answer in time")
+			s.answer.Err = fmt.Errorf("%w in time", ErrNoAnswer)
 		}
 		answers = append(answers, s.answer)
 	}

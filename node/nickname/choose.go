@@ -30,6 +30,10 @@ var (
 	ErrNotFound = errors.New("nobody has this name")
 	// ErrUnreachable is for a name of which no place said anything.
 	ErrUnreachable = errors.New("no place that keeps this name has answered")
+	// ErrNoAnswer is what a place met that could not be reached.
+	ErrNoAnswer = errors.New("no answer")
+	// ErrNoRegistry is for a suffix without a registry to ask.
+	ErrNoRegistry = errors.New("no registry is configured")
 	// ErrDisagree is for a name that several keys claim, none of which is known.
 	ErrDisagree = errors.New("the registries disagree on whose name this is")
 )
@@ -99,6 +103,8 @@ func (e *LookupError) Hint() string {
 		return "check the spelling, or ask its owner to run \"sallyport nick show\""
 	case errors.Is(e.Cause, ErrDisagree):
 		return "ask the owner for the address or the node id, and use that"
+	case errors.Is(e, ErrNoRegistry):
+		return "try --registry with the URL of one, or ask the owner for the address"
 	case errors.Is(e.Cause, ErrUnreachable):
 		return "try again, or ask the owner for the address"
 	}

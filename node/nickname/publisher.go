@@ -66,6 +66,8 @@ func (e *StoreError) refusal() *RefusedError {
 func (e *StoreError) Hint() string {
 	no := e.refusal()
 	switch {
+	case errors.Is(e, ErrNoRegistry):
+		return "try --registry with the URL of one, or a self-certifying name: sallyport nick claim " + e.Name.label
 	case no == nil:
 		return "try again; a node that runs tries again by itself"
 	case no.Status == Taken || no.Status == Alike:

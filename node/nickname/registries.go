@@ -39,7 +39,7 @@ func (r Registries) Store(ctx context.Context, record Record) []Answer {
 func (r Registries) each(ctx context.Context, name Name, record []byte) []Answer {
 	list := r.Of[name.suffix]
 	if len(list) == 0 {
-		return []Answer{{Place: "." + name.suffix, Err: fmt.Errorf("no registry of .%s is configured", name.suffix)}}
+		return []Answer{{Place: "." + name.suffix, Err: fmt.Errorf("%w for this suffix", ErrNoRegistry)}}
 	}
 	answers := make([]Answer, len(list))
 	var asked sync.WaitGroup
@@ -71,7 +71,7 @@ func (r Registries) ask(ctx context.Context, place Registry, q Request) (Record,
 	}
 	answer, err := client.Do(post)
 	if err != nil {
-		return Record{}, fmt.Errorf("no answer: %w", errors.Unwrap(err)) // without the URL, which is the place's
+		return Record{}, fmt.Errorf("%w: %w", ErrNoAnswer, errors.Unwrap(err)) // without the URL, which is the place's
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, MaxMessage+1))

@@ -357,7 +357,7 @@ func TestSeveralRegistries(t *testing.T) {
 	if _, err := p.Publish(t.Context(), n); err == nil {
 		t.Error("published without a registry")
 	}
-	if _, err := stranger.Resolve(t.Context(), "alice.node"); err == nil || !strings.Contains(err.Error(), "no registry of .node is configured") {
+	if _, err := stranger.Resolve(t.Context(), "alice.node"); err == nil || !strings.Contains(err.Error(), "no registry is configured") {
 		t.Errorf("%v", err)
 	}
 }
