@@ -198,7 +198,7 @@ func TestExchange(t *testing.T) {
 	// Another session, while one has its guess, gets nothing.
 	o = &offerer{code: right, self: addressOf(1)}
 	k = newTaker(right, addressOf(2))
-	b, _, _, _ = o.receive(parse(t, k.current))
+	_, _, _, _ = o.receive(parse(t, k.current))
 	if reply, _, _, _ := o.receive(parse(t, newTaker(right, addressOf(3)).current)); reply != nil {
 		t.Error("two sessions at once")
 	}

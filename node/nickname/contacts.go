@@ -21,7 +21,7 @@ type Contact struct {
 
 // OpenContacts gives the contacts in the file at path, which need not exist yet.
 func OpenContacts(path string) *Contacts {
-	return &Contacts{table[string]{path: path, check: checkContact}}
+	return &Contacts{table[string]{path: path, check: checkContact, max: maxEntries}}
 }
 
 func checkContact(name, target string) error {

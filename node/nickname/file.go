@@ -24,6 +24,7 @@ const (
 type table[E any] struct {
 	path  string
 	check func(name string, e E) error
+	max   int // entries
 	mu    sync.Mutex
 }
 
@@ -63,8 +64,8 @@ func (t *table[E]) parse(b []byte) (map[string]E, error) {
 	if file.Version != fileVersion {
 		return nil, fmt.Errorf("version %d is unknown", file.Version)
 	}
-	if len(file.Entries) > maxEntries {
-		return nil, fmt.Errorf("more than %d entries", maxEntries)
+	if len(file.Entries) > t.max {
+		return nil, fmt.Errorf("more than %d entries", t.max)
 	}
 	for name, e := range file.Entries {
 		if err := t.check(name, e); err != nil {
@@ -97,8 +98,8 @@ func (t *table[E]) change(change func(map[string]E) error) error {
 	if err := change(entries); err != nil {
 		return err
 	}
-	if len(entries) > maxEntries {
-		return fmt.Errorf("%q is full: %d entries", t.path, maxEntries)
+	if len(entries) > t.max {
+		return fmt.Errorf("%q is full: %d entries", t.path, t.max)
 	}
 	b, err := json.MarshalIndent(tableFile[E]{fileVersion, entries}, "", " ")
 	if err != nil {

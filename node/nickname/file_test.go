@@ -84,10 +84,12 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 }
 
 func TestKnownIsBounded(t *testing.T) {
+	const few = 16
 	k := OpenKnown(filepath.Join(t.TempDir(), "known-names.json"))
+	k.t.max = few
 	r := signed(t, alice, name(t, "alice.peer"), 4, noon)
 	err := k.t.change(func(all map[string]knownName) error {
-		for n := range maxEntries {
+		for n := range few {
 			all[fmt.Sprintf("n%d.peer", n)] = knownName{Key: r.Key, Sequence: 1, Address: r.Address.String(), Last: int64(1000 + n)}
 		}
 		return nil
@@ -99,7 +101,7 @@ func TestKnownIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, err := k.t.load()
-	if err != nil || len(all) != maxEntries {
+	if err != nil || len(all) != few {
 		t.Fatalf("%d entries, %v", len(all), err)
 	}
 	if _, there := all["n0.peer"]; there {
@@ -107,8 +109,9 @@ func TestKnownIsBounded(t *testing.T) {
 	}
 	// What is no pin is not forgotten for another's sake.
 	c := OpenContacts(filepath.Join(t.TempDir(), "contacts.json"))
+	c.t.max = few
 	if err := c.t.change(func(all map[string]string) error {
-		for n := range maxEntries + 1 {
+		for n := range few + 1 {
 			all[fmt.Sprintf("n%d", n)] = "alice.peer"
 		}
 		return nil

@@ -23,7 +23,7 @@ type knownName struct {
 
 // OpenKnown gives the names in the file at path, which need not exist yet.
 func OpenKnown(path string) *Known {
-	return &Known{table[knownName]{path: path, check: checkKnown}}
+	return &Known{table[knownName]{path: path, check: checkKnown, max: maxEntries}}
 }
 
 func checkKnown(name string, e knownName) error {
@@ -74,7 +74,7 @@ func (k *Known) put(now time.Time, r Record, anyKey bool) error {
 			old.First = now.Unix()
 		}
 		all[name] = knownName{r.Key, r.Sequence, r.Address.String(), old.First, now.Unix()}
-		for len(all) > maxEntries {
+		for len(all) > k.t.max {
 			delete(all, oldest(all))
 		}
 		return nil
