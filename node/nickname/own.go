@@ -19,7 +19,9 @@ type ownName struct {
 }
 
 // OpenOwn gives the names in the file at path, which need not exist yet.
-func OpenOwn(path string) *Own { return &Own{table[ownName]{path: path, check: checkOwn, max: maxEntries}} }
+func OpenOwn(path string) *Own {
+	return &Own{table[ownName]{path: path, check: checkOwn, max: maxEntries}}
+}
 
 func checkOwn(name string, e ownName) error {
 	if n, err := ParseName(name); err != nil || n.String() != name {
