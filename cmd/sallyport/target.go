@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -97,7 +98,9 @@ func (a *app) resolve(ctx context.Context, f *nodeFlags, target string) (address
 	if err != nil {
 		return address.Address{}, err
 	}
+	stop := a.tellIdle(fmt.Sprintf("Still looking for %q.", target))
 	found, err := r.Resolve(ctx, target)
+	stop()
 	var parse *address.ParseError
 	if errors.As(err, &parse) && parse.Failure == address.UnknownForm {
 		if _, bad := nickname.ParseLabel(target); bad == nil {

@@ -57,6 +57,8 @@ type Registry struct {
 	mu     sync.Mutex // of writes to the names, and of what follows
 	counts map[string]int
 	names  int
+
+	asking sync.Mutex // of rates: nobody waits for a write to be refused
 	rates  map[string]*rate.Limiter
 }
 
@@ -287,21 +289,21 @@ func (g *Registry) sweep() error {
 	err := g.db.Update(func(tx *bbolt.Tx) error {
 		clear(counts)
 		names = 0
-		var gone []*entry
-		err := each(tx, func(_ string, e *entry) {
+		var gone []string
+		err := each(tx, func(name string, s stored) {
 			switch {
-			case e.holds(now):
-				counts[e.origin]++
+			case s.held(now):
+				counts[s.Origin]++
 				names++
-			case !now.Before(e.refreshed.Add(nickname.Lasts + nickname.Tolerance)):
-				gone = append(gone, e)
-			case !e.record.Released():
-				counts[e.origin]++ // until it goes
+			case !now.Before(s.until().Add(nickname.Tolerance)):
+				gone = append(gone, name)
+			case !s.Released:
+				counts[s.Origin]++ // until it goes
 				names++
 			}
 		})
-		for _, e := range gone {
-			err = errors.Join(err, unlook(tx, e.record.Name), tx.Bucket(namesBucket).Delete([]byte(e.record.Name.String())))
+		for _, name := range gone {
+			err = errors.Join(err, remove(tx, name))
 		}
 		return err
 	})
@@ -327,8 +329,8 @@ func (g *Registry) origin(remote string) (string, int) {
 
 // allow charges an address for n requests.
 func (g *Registry) allow(from string, n int) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.asking.Lock()
+	defer g.asking.Unlock()
 	l := g.rates[from]
 	if l == nil {
 		if len(g.rates) >= maxOrigins {

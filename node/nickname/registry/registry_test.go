@@ -204,6 +204,7 @@ func TestLife(t *testing.T) {
 	if got := s.Names(); got != 2 { // alice and al1ce, which nobody has swept
 		t.Errorf("%d names are counted", got)
 	}
+	c.advance(nickname.Tolerance)
 	if err := s.sweep(); err != nil || s.Names() != 1 {
 		t.Errorf("after the sweep: %d names, %v", s.Names(), err)
 	}

@@ -25,7 +25,15 @@ type stored struct {
 	Record    []byte `json:"record"`
 	Origin    string `json:"origin"`
 	Refreshed int64  `json:"refreshed"`
+	Released  bool   `json:"released,omitempty"` // as the record says
 }
+
+// held is entry.holds, from what is on disk: the record is not checked.
+func (s stored) held(now time.Time) bool {
+	return !s.Released && now.Before(s.until())
+}
+
+func (s stored) until() time.Time { return time.Unix(s.Refreshed, 0).Add(nickname.Lasts) }
 
 // openStore opens the file, which is made if missing, and gives the registry's
 // key.
@@ -89,7 +97,7 @@ func findAlike(tx *bbolt.Tx, name nickname.Name) (*entry, error) {
 }
 
 func put(tx *bbolt.Tx, e *entry) error {
-	b, err := json.Marshal(stored{e.record.Bytes(), e.origin, e.refreshed.Unix()})
+	b, err := json.Marshal(stored{e.record.Bytes(), e.origin, e.refreshed.Unix(), e.record.Released()})
 	if err != nil {
 		return err
 	}
@@ -112,12 +120,23 @@ func unlook(tx *bbolt.Tx, name nickname.Name) error {
 	return nil
 }
 
-// each calls do with every entry that can be read.
-func each(tx *bbolt.Tx, do func(name string, e *entry)) error {
-	return tx.Bucket(namesBucket).ForEach(func(k, _ []byte) error {
-		if e, err := find(tx, string(k)); err == nil {
-			do(string(k), e)
+// each calls do with what is stored of every name.
+func each(tx *bbolt.Tx, do func(name string, s stored)) error {
+	return tx.Bucket(namesBucket).ForEach(func(k, v []byte) error {
+		var s stored
+		if err := json.Unmarshal(v, &s); err != nil {
+			return fmt.Errorf("entry %q: %w", k, err)
 		}
+		do(string(k), s)
 		return nil
 	})
+}
+
+// remove takes a name out.
+func remove(tx *bbolt.Tx, name string) error {
+	n, err := nickname.ParseName(name)
+	if err == nil {
+		err = unlook(tx, n)
+	}
+	return errors.Join(err, tx.Bucket(namesBucket).Delete([]byte(name)))
 }
