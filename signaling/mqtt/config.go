@@ -11,7 +11,7 @@
 //
 //	paho client        MQTT 3.1.1, clean session, random client id, QoS 0
 //	stream             checks packets that come in, keeps whole those that go out
-//	wsConn, tls.Conn   where the scheme asks for them
+//	wsstream, tls.Conn where the scheme asks for them
 //	wire               deadlines, SO_LINGER, first cause of an end
 //	Config.Dial        the node's dialer, which shares its port
 package mqtt
