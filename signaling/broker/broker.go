@@ -5,10 +5,11 @@
 // used, so that every connection is counted, timed and waited for here.
 //
 // What a client may do: connect with a clean session and without a will,
-// subscribe to and publish on sallyport/1/<one level>, at QoS 0 or 1 (what is
-// published at QoS 1 is acknowledged, and delivered at QoS 0). What it may
-// not: MQTT 5 and 3.1, wildcards, shared subscriptions, $SYS, retained
-// messages. The client id is ignored, so nobody can evict anybody by it.
+// publish on sallyport/1/<one level>, at QoS 0 or 1 (what is published at QoS 1
+// is acknowledged, and delivered at QoS 0), and subscribe to the topic of the
+// key that it has proven to own (see package proof). What it may not: MQTT 5
+// and 3.1, wildcards, shared subscriptions, $SYS, retained messages. The client
+// id is ignored, so nobody can evict anybody by it.
 //
 // Only cmd and tests import this package.
 package broker
@@ -37,6 +38,16 @@ type Config struct {
 
 	TLS *tls.Config // certificate of ListenTLS and ListenWSS
 
+	// Anyone lets everybody subscribe to every signalling topic, as other
+	// brokers do, without asking for a proof.
+	Anyone bool
+	// Names reports whether host is a name of this broker, by which clients
+	// may have dialled it. The address at which a connection came in always is,
+	// and on loopback "localhost". It is called by many at a time.
+	Names func(host string) bool
+	// Open opens the listeners. Default: net.Listen.
+	Open func(network, address string) (net.Listener, error)
+
 	MaxClients       int           // connections at once, in any state; default 1000
 	MaxPerIP         int           // of them from one IPv4 address or one IPv6 /64; default 64
 	MaxPacket        int           // bytes of one MQTT packet without its first byte; default 16384
@@ -62,6 +73,8 @@ type Stats struct {
 	Limited       uint64 // publishes above a client's rate, dropped
 	Refused       uint64 // publishes against the rules (topic, retain), dropped
 	Slow          uint64 // messages that a subscriber was too slow for, dropped
+	Proven        uint64 // connections whose key was proven
+	Unproven      uint64 // proofs that were refused, and subscriptions without one
 	Panics        uint64 // connections whose handling panicked; a bug, if not 0
 }
 
@@ -76,6 +89,7 @@ type Broker struct {
 	addrs  []net.Addr
 
 	limited, refused, panics atomic.Uint64
+	proven, unproven         atomic.Uint64
 
 	wg        sync.WaitGroup
 	closeOnce sync.Once
@@ -109,6 +123,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Names == nil {
+		c.Names = func(string) bool { return false }
+	}
+	if c.Open == nil {
+		c.Open = net.Listen
 	}
 	if c.Listen == "" && c.ListenTLS == "" && c.ListenWS == "" && c.ListenWSS == "" {
 		return c, errors.New("a broker needs an address to listen on")
@@ -160,7 +180,7 @@ func Start(config Config) (*Broker, error) {
 		if l.addr == "" {
 			continue
 		}
-		ln, err := net.Listen("tcp", l.addr)
+		ln, err := config.Open("tcp", l.addr)
 		if err != nil {
 			b.Close()
 			return nil, fmt.Errorf("listen on %q: %w", l.addr, err)
@@ -199,6 +219,8 @@ func (b *Broker) Stats() Stats {
 		Limited:       b.limited.Load(),
 		Refused:       b.refused.Load(),
 		Slow:          uint64(atomic.LoadInt64(&info.MessagesDropped)),
+		Proven:        b.proven.Load(),
+		Unproven:      b.unproven.Load(),
 		Panics:        b.panics.Load(),
 	}
 }
