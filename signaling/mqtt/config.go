@@ -43,6 +43,10 @@ type Config struct {
 	Key     address.Key      // whose topic is subscribed
 	Brokers []address.Broker // own brokers, best first, at most 64
 
+	// Sign signs a hash as the PrivateKey of Key does, for brokers that let
+	// only a topic's owner listen. Default: such brokers can't be used.
+	Sign func(hash [32]byte) []byte
+
 	// Endpoints gives the URLs of a broker in order of preference; at most 8
 	// are tried. The schemes are tcp or mqtt (port 1883), tls, ssl or mqtts
 	// (8883), ws (80) and wss (443), the path of the last two /mqtt where
@@ -63,7 +67,7 @@ type Config struct {
 	ConnectTimeout time.Duration // for one endpoint, from dialling to the SUBACK; default 15 s
 	WriteTimeout   time.Duration // for one write to a connection; default 10 s
 	Stagger        time.Duration // between the starts of two endpoints of a broker; default 300 ms
-	MinBackoff     time.Duration // pause before the first try again, jittered; default 1 s
+	MinBackoff     time.Duration // pause before the first try again, jittered; default 250 ms
 	MaxBackoff     time.Duration // and the longest it grows to; default 1 min
 	Linger         time.Duration // how long a joined broker is kept after the last leave; default 5 s, less than 0 is none
 
@@ -113,7 +117,7 @@ func (c Config) withDefaults() (Config, error) {
 		{&c.ConnectTimeout, 15 * time.Second},
 		{&c.WriteTimeout, 10 * time.Second},
 		{&c.Stagger, 300 * time.Millisecond},
-		{&c.MinBackoff, time.Second},
+		{&c.MinBackoff, 250 * time.Millisecond},
 		{&c.MaxBackoff, time.Minute},
 	} {
 		if *d.p <= 0 {
