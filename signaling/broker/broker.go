@@ -26,6 +26,8 @@ import (
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+	"golang.org/x/time/rate"
 )
 
 // Config says where a Broker listens and what it allows. At least one of the
@@ -90,6 +92,7 @@ type Broker struct {
 
 	limited, refused, panics atomic.Uint64
 	proven, unproven         atomic.Uint64
+	misnamed                 rate.Sometimes
 
 	wg        sync.WaitGroup
 	closeOnce sync.Once
@@ -150,6 +153,8 @@ func Start(config Config) (*Broker, error) {
 		config: config,
 		log:    config.Logger,
 		gate:   newGate(config.MaxClients, config.MaxPerIP),
+
+		misnamed: rate.Sometimes{Interval: time.Minute},
 	}
 	b.server = mochi.New(&mochi.Options{
 		Capabilities: &mochi.Capabilities{
@@ -225,10 +230,16 @@ func (b *Broker) Stats() Stats {
 	}
 }
 
-// Close ends every listener and connection and waits for what served them. It
-// may be called more than once.
+// Stop closes the listeners. The connections that stand go on until Close.
+func (b *Broker) Stop() { b.gate.stop() }
+
+// Close tells every client that the broker goes, ends every listener and
+// connection and waits for what served them: a second and a little at the
+// longest. It may be called more than once.
 func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
+		b.gate.stop()
+		b.dismiss()
 		b.gate.close()
 		for _, s := range b.https {
 			_ = s.Close()
@@ -237,4 +248,19 @@ func (b *Broker) Close() error {
 		_ = b.server.Close() // it has no listeners and no loop: only its hook is left to stop
 	})
 	return nil
+}
+
+// goodbye bounds what is written to clients at the end.
+const goodbye = time.Second
+
+// dismiss sends every client, after what waits for it, a DISCONNECT. MQTT 3.1.1
+// has none from a server, but nothing comes after it any more, and our nodes
+// take it for what it is.
+func (b *Broker) dismiss() {
+	b.gate.hurry(time.Now().Add(goodbye))
+	var wg sync.WaitGroup
+	for _, cl := range b.server.Clients.GetAll() {
+		wg.Go(func() { _ = cl.WritePacket(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}}) })
+	}
+	wg.Wait()
 }

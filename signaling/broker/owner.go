@@ -51,7 +51,9 @@ func (r *rules) prove(cl *mochi.Client, payload []byte) {
 	case err != nil:
 		r.broker.log.Info("proof refused", "remote", cl.Net.Remote, "error", err)
 	case !r.broker.isCalled(host, c.LocalAddr()):
-		r.broker.log.Warn("proof refused: it names a host that is not this broker", "remote", cl.Net.Remote, "host", host)
+		r.broker.misnamed.Do(func() {
+			r.broker.log.Warn("proof refused: it names a host that is not this broker", "remote", cl.Net.Remote, "host", host)
+		})
 	default:
 		c.owner.topic = signaling.Topic(key)
 		r.broker.proven.Add(1)
