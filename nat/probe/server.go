@@ -56,8 +56,8 @@ type ServerConfig struct {
 
 	// Open and OpenPacket open the sockets. Default: net.ListenTCP and
 	// net.ListenUDP.
-	Open       func(netip.AddrPort) (net.Listener, error)
-	OpenPacket func(netip.AddrPort) (*net.UDPConn, error)
+	Open       func(netip.AddrPort) (net.Listener, error) `json:"-"`
+	OpenPacket func(netip.AddrPort) (*net.UDPConn, error) `json:"-"`
 
 	Logger *slog.Logger // default: none
 }
