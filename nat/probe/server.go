@@ -23,10 +23,11 @@ type ServerConfig struct {
 	Primary netip.AddrPort
 	// Alternate is the second address of RFC 5780. With another IP and another
 	// port the server listens on all four combinations. With an IP that is
-	// zero or the same it has one IP and two ports, says so in OTHER-ADDRESS,
-	// and refuses to change its IP. With port 0 the second port is any.
+	// zero or the same it has one IP and two ports: it leaves OTHER-ADDRESS
+	// out, by which clients would take one for the other IP, and refuses to
+	// change its IP, but not its port. With port 0 the second port is any.
 	Alternate netip.AddrPort
-	// OnePort leaves the second port out: no OTHER-ADDRESS, no CHANGE-REQUEST.
+	// OnePort leaves the second port out: no CHANGE-REQUEST either.
 	OnePort bool
 	// Advertise are the addresses to name in place of those that are listened
 	// on, of a server behind a one-to-one NAT. Default: the same.
@@ -251,14 +252,10 @@ func (s *Server) closeSpots() {
 	}
 }
 
-// other is the address that OTHER-ADDRESS names at p: the other IP and port,
-// or only the other port of a server with one IP, which is not what RFC 5780
-// §7.4 has in mind, but true. Zero if there is none.
+// other is the address that OTHER-ADDRESS names at p: the other IP and port
+// (RFC 5780 §7.4). Zero for a server with one IP: there is none.
 func (s *Server) other(p *spot) netip.AddrPort {
 	if o := s.sibling(p, changeIP|changePort); o != nil {
-		return o.says
-	}
-	if o := s.sibling(p, changePort); o != nil {
 		return o.says
 	}
 	return netip.AddrPort{}
