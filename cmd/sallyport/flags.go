@@ -58,7 +58,7 @@ func (f *nodeFlags) register(a *app, c *cobra.Command) {
 // checks what can be checked without a network.
 func (f *nodeFlags) settle(a *app, c *cobra.Command) error {
 	f.portAsked = c.Flags().Changed("port")
-	if err := readConfig(f.config, c.Flags()); err != nil {
+	if err := readConfig(f.config, configKeys{"node", c.Flags(), nodeOnly}); err != nil {
 		return err
 	}
 	if f.timeout <= 0 {

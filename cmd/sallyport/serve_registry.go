@@ -24,34 +24,32 @@ func (f *registryFlags) register(fs *pflag.FlagSet) {
 	fs.Uint16Var(&f.port, "registry-port", 3481, "TCP port `N` of the registry; 0 means any")
 }
 
-// namesServer is a running registry.
-type namesServer struct {
-	registry *registry.Registry
-	cancel   context.CancelFunc
-	running  sync.WaitGroup
-}
-
-// start opens the registry and serves it; the text is for others' --registry.
-func (f *registryFlags) start(host netip.Addr, name string) (*namesServer, string, error) {
-	g, err := registry.Open(registry.Config{Path: f.file})
-	if err != nil {
-		return nil, "", failed(err, "try another file with --registry", "%v", err)
+// startRegistry starts the registry, if there is to be one.
+func startRegistry(s *servers) (*service, error) {
+	f := s.flags.registry
+	if f.file == "" {
+		return nil, nil
 	}
-	l, err := net.Listen("tcp", netip.AddrPortFrom(host, f.port).String())
+	g, err := registry.Open(registry.Config{Path: f.file, Logger: s.log.With("service", "registry")})
+	if err != nil {
+		return nil, failed(err, "try another file with --registry", "%v", err)
+	}
+	l, err := s.sockets.Open("tcp", netip.AddrPortFrom(s.hosts[0], f.port).String())
 	if err != nil {
 		_ = g.Close()
-		return nil, "", failed(err, "try another --registry-port", "the registry can't listen: %v", err)
+		return nil, failed(err, "try another --registry-port", "the registry can't listen: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &namesServer{registry: g, cancel: cancel}
-	s.running.Go(func() { _ = g.Serve(ctx, l) })
-	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	at := nickname.Registry{URL: "http://" + net.JoinHostPort(name, port), Key: g.Key()}
-	return s, at.String(), nil
-}
-
-func (s *namesServer) close() {
-	s.cancel()
-	s.running.Wait()
-	_ = s.registry.Close()
+	var running sync.WaitGroup
+	running.Go(func() { _ = g.Serve(ctx, l) })
+	at := net.JoinHostPort(s.names[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	s.ready.Registry = nickname.Registry{URL: "http://" + at, Key: g.Key()}.String()
+	return &service{
+		stop:  cancel,
+		idle:  func() bool { return true },
+		close: func() { cancel(); running.Wait(); _ = g.Close() },
+		metrics: func() []metric {
+			return []metric{{"sallyport_registry_names", "Nicknames that are taken.", float64(g.Names())}}
+		},
+	}, nil
 }

@@ -6,10 +6,12 @@
 // used, so that every connection is counted, timed and waited for here.
 //
 // What a client may do: connect with a clean session and without a will,
-// subscribe to and publish on sallyport/1/<one level>, at QoS 0 or 1 (what is
-// published at QoS 1 is acknowledged, and delivered at QoS 0). What it may
-// not: MQTT 5 and 3.1, wildcards, shared subscriptions, $SYS, retained
-// messages but those that Config.Retain takes. The client id is ignored, so nobody can evict anybody by it.
+// publish on sallyport/1/<one level>, at QoS 0 or 1 (what is published at QoS 1
+// is acknowledged, and delivered at QoS 0), and subscribe to the topic of the
+// key that it has proven to own (see package proof), and to those of names and
+// codes. What it may not: MQTT 5 and 3.1, wildcards, shared subscriptions, $SYS,
+// retained messages but those that Config.Retain takes. The client id is
+// ignored, so nobody can evict anybody by it.
 //
 // Only cmd and tests import this package.
 package broker
@@ -26,6 +28,8 @@ import (
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+	"golang.org/x/time/rate"
 )
 
 // Config says where a Broker listens and what it allows. At least one of the
@@ -37,6 +41,16 @@ type Config struct {
 	ListenWSS string // WebSocket over TLS, any path, needs TLS
 
 	TLS *tls.Config // certificate of ListenTLS and ListenWSS
+
+	// Anyone lets everybody subscribe to every signalling topic, as other
+	// brokers do, without asking for a proof.
+	Anyone bool
+	// Names reports whether host is a name of this broker, by which clients
+	// may have dialled it. The address at which a connection came in always is,
+	// and on loopback "localhost". It is called by many at a time.
+	Names func(host string) bool
+	// Open opens the listeners. Default: net.Listen.
+	Open func(network, address string) (net.Listener, error)
 
 	MaxClients       int           // connections at once, in any state; default 1000
 	MaxPerIP         int           // of them from one IPv4 address or one IPv6 /64; default 64
@@ -70,6 +84,8 @@ type Stats struct {
 	Limited       uint64 // publishes above a client's rate, dropped
 	Refused       uint64 // publishes against the rules (topic, retain), dropped
 	Slow          uint64 // messages that a subscriber was too slow for, dropped
+	Proven        uint64 // connections whose key was proven
+	Unproven      uint64 // proofs that were refused, and subscriptions without one
 	Panics        uint64 // connections whose handling panicked; a bug, if not 0
 }
 
@@ -85,6 +101,8 @@ type Broker struct {
 	addrs  []net.Addr
 
 	limited, refused, panics atomic.Uint64
+	proven, unproven         atomic.Uint64
+	misnamed                 rate.Sometimes
 
 	wg        sync.WaitGroup
 	closeOnce sync.Once
@@ -122,6 +140,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Names == nil {
+		c.Names = func(string) bool { return false }
+	}
+	if c.Open == nil {
+		c.Open = net.Listen
+	}
 	if c.Listen == "" && c.ListenTLS == "" && c.ListenWS == "" && c.ListenWSS == "" {
 		return c, errors.New("a broker needs an address to listen on")
 	}
@@ -143,6 +167,8 @@ func Start(config Config) (*Broker, error) {
 		log:    config.Logger,
 		gate:   newGate(config.MaxClients, config.MaxPerIP),
 		kept:   newRetained(config),
+
+		misnamed: rate.Sometimes{Interval: time.Minute},
 	}
 	b.server = mochi.New(&mochi.Options{
 		Capabilities: &mochi.Capabilities{
@@ -174,7 +200,7 @@ func Start(config Config) (*Broker, error) {
 		if l.addr == "" {
 			continue
 		}
-		ln, err := net.Listen("tcp", l.addr)
+		ln, err := config.Open("tcp", l.addr)
 		if err != nil {
 			b.Close()
 			return nil, fmt.Errorf("listen on %q: %w", l.addr, err)
@@ -213,14 +239,22 @@ func (b *Broker) Stats() Stats {
 		Limited:       b.limited.Load(),
 		Refused:       b.refused.Load(),
 		Slow:          uint64(atomic.LoadInt64(&info.MessagesDropped)),
+		Proven:        b.proven.Load(),
+		Unproven:      b.unproven.Load(),
 		Panics:        b.panics.Load(),
 	}
 }
 
-// Close ends every listener and connection and waits for what served them. It
-// may be called more than once.
+// Stop closes the listeners. The connections that stand go on until Close.
+func (b *Broker) Stop() { b.gate.stop() }
+
+// Close tells every client that the broker goes, ends every listener and
+// connection and waits for what served them: a second and a little at the
+// longest. It may be called more than once.
 func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
+		b.gate.stop()
+		b.dismiss()
 		b.gate.close()
 		for _, s := range b.https {
 			_ = s.Close()
@@ -229,4 +263,19 @@ func (b *Broker) Close() error {
 		_ = b.server.Close() // it has no listeners and no loop: only its hook is left to stop
 	})
 	return nil
+}
+
+// goodbye bounds what is written to clients at the end.
+const goodbye = time.Second
+
+// dismiss sends every client, after what waits for it, a DISCONNECT. MQTT 3.1.1
+// has none from a server, but nothing comes after it any more, and our nodes
+// take it for what it is.
+func (b *Broker) dismiss() {
+	b.gate.hurry(time.Now().Add(goodbye))
+	var wg sync.WaitGroup
+	for _, cl := range b.server.Clients.GetAll() {
+		wg.Go(func() { _ = cl.WritePacket(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}}) })
+	}
+	wg.Wait()
 }

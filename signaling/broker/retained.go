@@ -15,6 +15,7 @@ const (
 	// namePrefix is how the topics begin on which messages may be retained. No
 	// node id has a hyphen in it.
 	namePrefix = topicPrefix + "name-"
+	codePrefix = topicPrefix + "code-"
 	// MaxRetained is the largest retained message in bytes.
 	MaxRetained = 1 << 10
 	// RetainedFor is how long a message is kept that is not published again.

@@ -11,7 +11,7 @@
 //
 //	paho client        MQTT 3.1.1, clean session, random client id, QoS 0
 //	stream             checks packets that come in, keeps whole those that go out
-//	wsConn, tls.Conn   where the scheme asks for them
+//	wsstream, tls.Conn where the scheme asks for them
 //	wire               deadlines, SO_LINGER, first cause of an end
 //	Config.Dial        the node's dialer, which shares its port
 package mqtt
@@ -52,6 +52,10 @@ type Config struct {
 	// anybody could leave one for ever.
 	Retained bool
 
+	// Sign signs a hash as the PrivateKey of Key does, for brokers that let
+	// only a topic's owner listen. Default: such brokers can't be used.
+	Sign func(hash [32]byte) []byte
+
 	// Endpoints gives the URLs of a broker in order of preference; at most 8
 	// are tried. The schemes are tcp or mqtt (port 1883), tls, ssl or mqtts
 	// (8883), ws (80) and wss (443), the path of the last two /mqtt where
@@ -72,7 +76,7 @@ type Config struct {
 	ConnectTimeout time.Duration // for one endpoint, from dialling to the SUBACK; default 15 s
 	WriteTimeout   time.Duration // for one write to a connection; default 10 s
 	Stagger        time.Duration // between the starts of two endpoints of a broker; default 300 ms
-	MinBackoff     time.Duration // pause before the first try again, jittered; default 1 s
+	MinBackoff     time.Duration // pause before the first try again, jittered; default 250 ms
 	MaxBackoff     time.Duration // and the longest it grows to; default 1 min
 	Linger         time.Duration // how long a joined broker is kept after the last leave; default 5 s, less than 0 is none
 
@@ -125,7 +129,7 @@ func (c Config) withDefaults() (Config, error) {
 		{&c.ConnectTimeout, 15 * time.Second},
 		{&c.WriteTimeout, 10 * time.Second},
 		{&c.Stagger, 300 * time.Millisecond},
-		{&c.MinBackoff, time.Second},
+		{&c.MinBackoff, 250 * time.Millisecond},
 		{&c.MaxBackoff, time.Minute},
 	} {
 		if *d.p <= 0 {

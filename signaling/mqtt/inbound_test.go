@@ -10,6 +10,8 @@ import (
 	"testing/iotest"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/sallyport-net/sallyport/signaling/proof"
 )
 
 // FuzzInbound: whatever comes in, what goes on to paho is whole packets of the
@@ -29,6 +31,9 @@ func FuzzInbound(f *testing.F) {
 	if len(seeds) == 0 {
 		f.Fatal("no seeds")
 	}
+	// A challenge, two of them, and a cut one.
+	challenge := hex.EncodeToString(proof.Challenge{7}.Packet())
+	seeds = append(seeds, "20020000"+challenge, "20020000"+challenge+challenge, "20020000d000"+challenge, "20020000"+challenge[:60])
 	for _, s := range seeds {
 		raw, err := hex.DecodeString(s)
 		if err != nil {
@@ -38,9 +43,11 @@ func FuzzInbound(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var skipped, skippedSlow atomic.Uint64
-		out, err := io.ReadAll(newInbound(bytes.NewReader(data), topic, limit, false, &skipped))
-		slow, _ := io.ReadAll(newInbound(iotest.OneByteReader(bytes.NewReader(data)), topic, limit, false, &skippedSlow))
-		if !bytes.Equal(out, slow) || skipped.Load() != skippedSlow.Load() {
+		in := newInbound(bytes.NewReader(data), topic, limit, false, &skipped)
+		inSlow := newInbound(iotest.OneByteReader(bytes.NewReader(data)), topic, limit, false, &skippedSlow)
+		out, err := io.ReadAll(in)
+		slow, _ := io.ReadAll(inSlow)
+		if !bytes.Equal(out, slow) || skipped.Load() != skippedSlow.Load() || len(in.asked) != len(inSlow.asked) {
 			t.Fatalf("%x and, byte by byte, %x", out, slow)
 		}
 		_ = err // any

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/sallyport-net/sallyport/signaling/proof"
 )
 
 const (
@@ -110,11 +112,8 @@ func (c *Channel) openSession(ctx context.Context, e endpoint, deliver func(payl
 		lost:     make(chan struct{}),
 		slots:    make(chan struct{}, maxPublishing),
 	}
-	s.client = paho.NewClient(c.options(s, &stream{
-		Conn: conn,
-		wire: w,
-		in:   newInbound(conn, c.topic, c.config.MaxPayload, c.config.Retained, &c.skipped),
-	}))
+	in := newInbound(conn, c.topic, c.config.MaxPayload, c.config.Retained, &c.skipped)
+	s.client = paho.NewClient(c.options(s, &stream{Conn: conn, wire: w, in: in}))
 	// From here on, the end of ctx is the end of the connection, which all
 	// that follows waits for.
 	stop := context.AfterFunc(ctx, func() { w.abort(context.Cause(ctx)) })
@@ -128,7 +127,7 @@ func (c *Channel) openSession(ctx context.Context, e endpoint, deliver func(payl
 		w.abort(err)
 		return nil, err
 	}
-	err = s.subscribe(c.topic, c.config.Retained, deliver)
+	err = s.listen(&c.config, c.topic, in.asked, deliver)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -160,6 +159,52 @@ func (c *Channel) options(s *session, conn net.Conn) *paho.ClientOptions {
 	return o
 }
 
+// listen subscribes, with a proof of the key where the broker asks for one. A
+// challenge that was not there in time costs a round trip.
+func (s *session) listen(c *Config, topic string, asked <-chan proof.Challenge, deliver func([]byte)) error {
+	refused := errRefused
+	if c.Topic != "" {
+		asked = nil // it is nobody's topic
+	}
+	for {
+		select {
+		case challenge := <-asked:
+			if c.Sign == nil {
+				return errNoProof
+			}
+			if err := s.prove(proof.Make(challenge, c.Key, c.Sign, s.endpoint.host)); err != nil {
+				return err
+			}
+			refused = fmt.Errorf("broker refused the proof of our key, and thus the subscription: is %q one of its names?", s.endpoint.host)
+			asked = nil // once
+		default:
+		}
+		switch err := s.subscribe(topic, c.Retained, deliver); {
+		case err != errRefused:
+			return err
+		case len(asked) == 0:
+			return refused
+		}
+	}
+}
+
+var (
+	errRefused = errors.New("broker refused the subscription")
+	errNoProof = errors.New("broker wants a proof of the key, which is not there to sign with")
+)
+
+// prove sends the answer to a challenge, and waits until it is written: paho
+// would send a SUBSCRIBE ahead of it.
+func (s *session) prove(answer []byte) error {
+	token := s.client.Publish(proof.Topic, 0, false, answer)
+	select {
+	case <-token.Done():
+		return token.Error()
+	case <-s.lost:
+		return errEnded
+	}
+}
+
 // subscribe waits for the SUBACK, at the longest until the wire ends.
 func (s *session) subscribe(topic string, retained bool, deliver func([]byte)) error {
 	begin := time.Now()
@@ -179,7 +224,7 @@ func (s *session) subscribe(topic string, retained bool, deliver func([]byte)) e
 	s.opened = time.Now()
 	s.subscribed = s.opened.Sub(begin)
 	if code, ok := token.Result()[topic]; !ok || code > 2 {
-		return errors.New("broker refused the subscription")
+		return errRefused
 	}
 	return nil
 }
