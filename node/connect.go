@@ -15,7 +15,7 @@ import (
 )
 
 // Connect calls the peer that target names: an address in any form, or a bare
-// node id. Direct, reverse and punched connections race; the first whose peer
+// node id. (A nickname is made into an address by a nickname.Resolver first.) Direct, reverse and punched connections race; the first whose peer
 // has proved the key wins. When ctx has no nearer end, Config.Timeout bounds
 // it. A failure is a *ConnectError with every attempt and a hint, or the error
 // of a target that cannot be parsed.

@@ -64,9 +64,17 @@ run "sallyport addr --code" and reads the code to you.`,
 			target := ""
 			if words == "" {
 				target = args[1]
-			} else if peer, err := a.takeCode(ctx, f, words, wait); err != nil {
-				return err
 			} else {
+				// Before the code is used up for nothing.
+				if old, there, err := all.Find(args[0]); err != nil {
+					return err
+				} else if there && !replace {
+					return &nickname.ContactExistsError{Contact: nickname.Contact{Name: args[0], Target: old}}
+				}
+				peer, err := a.takeCode(ctx, f, words, wait)
+				if err != nil {
+					return err
+				}
 				target = peer.Address.String()
 			}
 			added, err := all.Add(args[0], target, replace)

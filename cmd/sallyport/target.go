@@ -121,9 +121,19 @@ func (a *app) tellResolved(found nickname.Resolution) {
 			emit(a.err, warningEvent{"warning", found.Warning})
 		}
 	}
-	if found.First && found.Warning == "" && !found.Name.IsZero() {
+	if found.First && !found.Name.IsZero() {
+		if a.json {
+			emit(a.err, pinnedEvent{"pinned", found.Name.String(), found.Address.Key.String()})
+		}
 		a.say("%s was looked up for the first time. Its key is %s, and from now on no other is taken for it.", found.Name, found.Address.Key)
 	}
+}
+
+// pinnedEvent is the first lookup of a nickname.
+type pinnedEvent struct {
+	Event string `json:"event"`
+	Name  string `json:"name"`
+	ID    string `json:"id"`
 }
 
 type warningEvent struct {

@@ -539,3 +539,28 @@ func TestHTTP(t *testing.T) {
 		t.Error("found")
 	}
 }
+
+// A registry that takes the question and says nothing costs no more than the
+// caller's time, and does not keep another from answering.
+func TestHangingRegistry(t *testing.T) {
+	c := &clock{}
+	s := serve(t, Config{}, c)
+	s.bring(t, signed(t, alice, "alice.peer", 1, c.now()))
+	release := make(chan struct{})
+	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer hanging.Close()
+	defer close(release)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	both := clients(c.now, nickname.Registry{URL: hanging.URL, Key: carol.Public()}, s.place())
+	answers := both.Fetch(ctx, name(t, "alice.peer"))
+	if !errors.Is(answers[0].Err, nickname.ErrNoAnswer) {
+		t.Errorf("the hanging one: %+v", answers[0])
+	}
+	if answers[1].Err != nil || answers[1].Record.Key != alice.Public() {
+		t.Errorf("the other one: %+v", answers[1])
+	}
+	if r, err := nickname.Choose(c.now(), name(t, "alice.peer"), nickname.Pin{}, answers); err != nil || r.Key != alice.Public() {
+		t.Errorf("%v, %v", r, err)
+	}
+}
