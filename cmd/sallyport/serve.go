@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -130,15 +128,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	}
 	defer s.close()
 	if s.certificate != nil && !a.interactive() { // a terminal that hangs up ends us
-		hangUps := make(chan os.Signal, 1)
-		signal.Notify(hangUps, syscall.SIGHUP)
-		stop := context.AfterFunc(ctx, func() { signal.Stop(hangUps); close(hangUps) })
-		defer stop()
-		go func() {
-			for range hangUps {
-				s.certificate.reload()
-			}
-		}()
+		defer s.certificate.reloadOnHangUp()()
 	}
 	if a.json {
 		emit(a.out, s.ready)
@@ -146,6 +136,9 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		fmt.Fprintf(a.out, "Broker: %s\nSTUN:   %s\n", strings.Join(s.ready.Brokers, " "), strings.Join(s.ready.STUN, " "))
 		if s.ready.TURN != "" {
 			fmt.Fprintf(a.out, "Relay:  %s\n", s.ready.TURN)
+		}
+		if s.ready.Metrics != "" {
+			fmt.Fprintf(a.out, "Metrics: %s\n", s.ready.Metrics)
 		}
 		fmt.Fprintf(a.out, "Flags:  %s\n", s.ready.Flags)
 	}
