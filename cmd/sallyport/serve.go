@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -133,15 +131,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	}
 	defer s.close()
 	if s.certificate != nil && !a.interactive() { // a terminal that hangs up ends us
-		hangUps := make(chan os.Signal, 1)
-		signal.Notify(hangUps, syscall.SIGHUP)
-		stop := context.AfterFunc(ctx, func() { signal.Stop(hangUps); close(hangUps) })
-		defer stop()
-		go func() {
-			for range hangUps {
-				s.certificate.reload()
-			}
-		}()
+		defer s.certificate.reloadOnHangUp()()
 	}
 	if a.json {
 		emit(a.out, s.ready)
@@ -152,6 +142,9 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		}
 		if s.ready.Registry != "" {
 			fmt.Fprintf(a.out, "Names:  %s\n", s.ready.Registry)
+		}
+		if s.ready.Metrics != "" {
+			fmt.Fprintf(a.out, "Metrics: %s\n", s.ready.Metrics)
 		}
 		fmt.Fprintf(a.out, "Flags:  %s\n", s.ready.Flags)
 	}

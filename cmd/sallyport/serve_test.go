@@ -11,10 +11,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/sallyport-net/sallyport/node/relay"
 )
@@ -210,4 +214,68 @@ func TestTakeSocket(t *testing.T) {
 			t.Errorf("%+v: %v, left %v", c, ok, have)
 		}
 	}
+}
+
+// The page for operators names keys and metrics that there are.
+func TestOperatingPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := newServe(newApp()).Flags()
+	_, example, _ := strings.Cut(string(page), "```toml\n")
+	example, _, found := strings.Cut(example, "```")
+	if !found {
+		t.Fatal("no example of a configuration")
+	}
+	if err := applyConfig("the example", example, configKeys{command: "serve", flags: flags}); err != nil {
+		t.Error(err)
+	}
+	if got := flags.Lookup("listen").Value.String(); got != "[203.0.113.7,203.0.113.8]" {
+		t.Errorf("listen = %s", got)
+	}
+	_, limits, _ := strings.Cut(string(page), "## Limits")
+	limits, _, _ = strings.Cut(limits, "\n## ")
+	keys := regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(limits, -1)
+	if len(keys) < 11 {
+		t.Errorf("only %d keys in %q", len(keys), limits)
+	}
+	for _, k := range keys {
+		if flags.Lookup(k[1]) == nil {
+			t.Errorf("there is no key %q", k[1])
+		}
+	}
+	s := serveHere(t)
+	known := map[string]bool{"sallyport_certificate_expiry_time_seconds": true}
+	for _, m := range s.metrics() {
+		known[m.name] = true
+	}
+	names := regexp.MustCompile("sallyport_[a-z_]+").FindAllString(string(page), -1)
+	if len(names) < 10 {
+		t.Errorf("only %d metrics", len(names))
+	}
+	for _, name := range names {
+		if !known[name] {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
+}
+
+// FuzzPorts: whatever the range, no port is dealt out twice or lies beside it.
+func FuzzPorts(f *testing.F) {
+	for _, s := range []string{"", "3478-3733", "1-8", "65528-65535", "65530-65540", "0-9", "a-b", "5-", "-5", "1-2-3", "9-1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var v serveFlags
+		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+		v.ports, v.turnAge = text, time.Hour
+		if v.settlePorts(flags) != nil || text == "" {
+			return
+		}
+		dealt := []uint16{v.stun, v.alternate, v.turn, v.mqtt, v.mqtts, v.firstRelayed, v.lastRelayed}
+		if !slices.IsSorted(dealt) || len(slices.Compact(dealt)) != 7 || dealt[0] == 0 {
+			t.Fatalf("%q: %d", text, dealt)
+		}
+	})
 }

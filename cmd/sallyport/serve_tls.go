@@ -5,7 +5,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -55,6 +57,24 @@ func (c *certificate) reload() {
 		c.log.Warn("the new certificate can't be used, and the old one is kept", "file", c.chain, "error", err)
 	case changed:
 		c.log.Info("the certificate was replaced", "file", c.chain, "until", c.expiry())
+	}
+}
+
+// reloadOnHangUp calls reload at every SIGHUP, until end is called.
+func (c *certificate) reloadOnHangUp() (end func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range signals {
+			c.reload()
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+		<-done
 	}
 }
 

@@ -48,7 +48,7 @@ func TestBackAfterRestart(t *testing.T) {
 		if took > 2*time.Second {
 			t.Errorf("restart %d: back only after %v", n+1, took)
 		}
-		if s := b.Stats(); s.Proven != 1 {
+		if s := b.Stats(); s.Proven != 1 || s.Unproven != 0 {
 			t.Errorf("stats %+v", s)
 		}
 	}
