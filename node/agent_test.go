@@ -133,7 +133,7 @@ func playAgent(text string) error {
 }
 
 func playServer(ctx context.Context, r role) error {
-	cfg := broker.Config{Listen: net.JoinHostPort(r.Serve[0], cmp.Or(r.MQTT, "1883")), MaxPerIP: 10_000}
+	cfg := broker.Config{Listen: net.JoinHostPort(r.Serve[0], cmp.Or(r.MQTT, "1883")), MaxPerIP: 10_000, Anyone: true} // as public ones are
 	if r.Flooded {
 		cfg.PublishRate, cfg.PublishBurst, cfg.Queue = 1e6, 1e6, 1e5
 	}

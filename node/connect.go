@@ -16,8 +16,9 @@ import (
 )
 
 // Connect calls the peer that target names: an address in any form, or a bare
-// node id. Connections on the LAN, direct, reverse and punched ones race; the
-// first whose peer has proved the key wins. When ctx has no nearer end, Config.Timeout bounds
+// node id. (A nickname is made into an address by a nickname.Resolver first.)
+// Connections on the LAN, direct, reverse and punched ones race; the first whose
+// peer has proved the key wins. When ctx has no nearer end, Config.Timeout bounds
 // it. A failure is a *ConnectError with every attempt and a hint, or the error
 // of a target that cannot be parsed.
 func (n *Node) Connect(ctx context.Context, target string) (*Conn, error) {

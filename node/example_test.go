@@ -56,8 +56,6 @@ func Example() {
 	defer conn.Close()
 	text, err := io.ReadAll(conn)
 	fmt.Println(string(text), err)
-	fmt.Println(conn.Via())
 	// Output:
 	// hello, *node.Conn <nil>
-	// direct
 }

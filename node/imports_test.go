@@ -26,8 +26,10 @@ var mayImport = map[string][]string{
 	"signaling/seal":          {"address"},
 	"signaling/reflector":     {"address", "signaling"},
 	"signaling/signalingtest": {"address", "signaling"},
-	"signaling/mqtt":          {"address", "signaling"},
-	"signaling/broker":        {"signaling"},
+	"signaling/wsstream":      {},
+	"signaling/proof":         {"address"},
+	"signaling/mqtt":          {"address", "signaling", "signaling/proof", "signaling/wsstream"},
+	"signaling/broker":        {"signaling", "signaling/proof", "signaling/wsstream"},
 	"punch":                   {"address", "nat"},
 	"node/lan":                {"address", "signaling/seal"},
 	"node/link":               {"address"},
@@ -35,6 +37,9 @@ var mayImport = map[string][]string{
 	"node/relay":              {},
 	"node/memory":             {},
 	"node/netwatch":           {},
+	"node/nickname":           {"address", "signaling", "signaling/mqtt"},
+	"node/nickname/registry":  {"address", "node/nickname"},
+	"node/code":               {"address", "signaling", "signaling/mqtt"},
 	"node": {
 		"address", "nat", "nat/portmap", "nat/probe", "node/lan", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
@@ -50,6 +55,8 @@ var onlyImporter = map[string]string{
 	"github.com/mochi-mqtt/server/v2":           "signaling/broker",
 	"github.com/google/nftables":                "nat/natlab",
 	"github.com/spf13/cobra":                    "cmd/sallyport",
+	"go.etcd.io/bbolt":                          "node/nickname/registry",
+	"github.com/gtank/ristretto255":             "node/code",
 	"github.com/decred/dcrd/dcrec/secp256k1/v4": "address",
 }
 

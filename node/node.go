@@ -141,7 +141,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 
 func (n *Node) startSignaling() error {
 	channel, err := mqtt.New(mqtt.Config{
-		Key: n.cfg.Key.Public(), Brokers: n.cfg.Brokers, Endpoints: signaling.Endpoints,
+		Key: n.cfg.Key.Public(), Sign: n.cfg.Key.Sign, Brokers: n.cfg.Brokers, Endpoints: signaling.Endpoints,
 		Dial: n.warm.DialContext, Logger: n.log, OnState: n.brokerState,
 		KeepAlive: n.cfg.KeepAlive, PingTimeout: n.cfg.KeepAlive / 3,
 	})

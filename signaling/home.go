@@ -29,7 +29,15 @@ const (
 //
 // with the 33-byte compressed key and the index in two bytes, big-endian. An
 // entry that comes or goes moves only the keys that it attracts or attracted.
-func Home(key address.Key, n int) []address.Broker { return home(wellKnown, Generation, key, n) }
+func Home(key address.Key, n int) []address.Broker {
+	return home(wellKnown, Generation, key.Bytes(), n)
+}
+
+// HomeOf is Home for what is no key, as a name: seed stands in the key's place.
+// It must not have a key's length, so that the two never mix.
+func HomeOf(seed string, n int) []address.Broker {
+	return home(wellKnown, Generation, []byte(seed), n)
+}
 
 // Brokers gives the brokers by which to call the node that a belongs to: those
 // that it names, or else the first ones of Home.
@@ -40,11 +48,11 @@ func Brokers(a address.Address) []address.Broker {
 	return Home(a.Key, CallBrokers)
 }
 
-func home(list []Operator, generation int, key address.Key, n int) []address.Broker {
+func home(list []Operator, generation int, seed []byte, n int) []address.Broker {
 	ranked := make([]int, len(list))
 	weights := make([]uint64, len(list))
 	for index := range list {
-		ranked[index], weights[index] = index, weight(key, index)
+		ranked[index], weights[index] = index, weight(seed, index)
 	}
 	slices.SortStableFunc(ranked, func(a, b int) int { return cmp.Compare(weights[b], weights[a]) })
 
@@ -67,10 +75,10 @@ func home(list []Operator, generation int, key address.Key, n int) []address.Bro
 	return brokers
 }
 
-func weight(key address.Key, index int) uint64 {
+func weight(seed []byte, index int) uint64 {
 	h := sha256.New()
 	h.Write([]byte("sallyport home 1\x00"))
-	h.Write(key.Bytes())
+	h.Write(seed)
 	h.Write(binary.BigEndian.AppendUint16(nil, uint16(index)))
 	return binary.BigEndian.Uint64(h.Sum(nil))
 }

@@ -79,7 +79,7 @@ func TestHomeVectors(t *testing.T) {
 		if key.String() != h.id {
 			t.Errorf("key %d is %s, want %s", h.key, key, h.id)
 		}
-		if got := indices(home(make([]Operator, 5), 1, key, 5)); !slices.Equal(got, h.want) {
+		if got := indices(home(make([]Operator, 5), 1, key.Bytes(), 5)); !slices.Equal(got, h.want) {
 			t.Errorf("%s is at home on %v, want %v", key, got, h.want)
 		}
 	}
@@ -146,10 +146,10 @@ func TestHomeMovesFew(t *testing.T) {
 	moved, met := 0, 0
 	for n := range keys {
 		key := testKey(t, byte(n)).Public()
-		was := home(before, 1, key, 1)[0]
+		was := home(before, 1, key.Bytes(), 1)[0]
 		first[was.Index]++
 
-		now := home(after, 2, key, 1)
+		now := home(after, 2, key.Bytes(), 1)
 		if now[0] != was {
 			moved++
 			if now[0].Index != 9 {
@@ -161,12 +161,12 @@ func TestHomeMovesFew(t *testing.T) {
 			met++
 		}
 
-		gone := home(retired, 2, key, 1)
+		gone := home(retired, 2, key.Bytes(), 1)
 		if (gone[0] != was) != (was.Index == 4) {
 			t.Errorf("key %d was on %v, and after 4 was retired is on %v", n, was, gone[0])
 		}
 		// In the generation that follows, nobody listens there any more.
-		if later := home(retired, 3, key, 3); slices.Contains(later, address.Broker{Index: 4}) {
+		if later := home(retired, 3, key.Bytes(), 3); slices.Contains(later, address.Broker{Index: 4}) {
 			t.Errorf("key %d listens on %v", n, later)
 		}
 	}

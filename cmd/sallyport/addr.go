@@ -5,18 +5,21 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/mdp/qrterminal/v3"
 	"github.com/spf13/cobra"
 	"rsc.io/qr"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/nickname"
 	"github.com/sallyport-net/sallyport/signaling"
 )
 
 func newAddr(a *app) *cobra.Command {
 	var f nodeFlags
-	var withQR bool
+	var withQR, withCode bool
+	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "addr [TARGET]",
 		Short: "Show this node's address, or take one apart",
@@ -24,21 +27,41 @@ func newAddr(a *app) *cobra.Command {
 now. The port in it is new at every start, unless --port names one; the node id
 stays, and is enough to connect to a node that runs.
 
-With TARGET, an address in any form, take that one apart instead; this needs no
-network.`,
+With TARGET, an address in any form or a contact, take that one apart instead;
+this needs no network. A nickname is looked up for it.
+
+With --code, hand the address over by a code of a number and two words, which is
+good for one use and proves to each side that it has the other's address.`,
 		Example: `  sallyport addr
   sallyport addr --qr
+  sallyport addr --code
   sallyport addr ADDRESS`,
 		Args: atMostOneTarget,
 	}
 	f.register(a, c)
 	c.Flags().BoolVar(&withQR, "qr", false, "draw the compact form as a QR code, too")
+	c.Flags().BoolVar(&withCode, "code", false, "print a one-time code for this node's address, and wait until it is taken")
+	c.Flags().DurationVar(&wait, "wait", 2*time.Minute, "with --code, wait as long as `D`")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if withCode {
+			if len(args) > 0 || withQR {
+				return misused("try sallyport addr --code", "--code is for this node's own address, and without --qr")
+			}
+			if err := f.settle(a, c); err != nil {
+				return err
+			}
+			return a.offerAddress(c.Context(), &f, wait)
+		}
 		var self address.Address
 		var err error
 		var late error
 		if len(args) == 1 {
-			self, err = address.Parse(args[0])
+			if nickname.LooksLikeName(args[0]) {
+				err = f.settle(a, c)
+			}
+			if err == nil {
+				self, err = a.resolve(c.Context(), &f, args[0])
+			}
 		} else if err = f.settle(a, c); err == nil {
 			self, late, err = a.ownAddress(c.Context(), &f)
 		}

@@ -33,7 +33,7 @@ type call struct {
 // dial starts a node and connects to target, by connect: a stream or a ping.
 // Nobody waits for long without being told what goes on.
 func (a *app) dial(ctx context.Context, f *nodeFlags, target string, connect func(*node.Node, context.Context, address.Address) (*node.Conn, error)) (*call, error) {
-	peer, err := address.Parse(target)
+	peer, err := a.resolve(ctx, f, target)
 	if err != nil {
 		return nil, err
 	}

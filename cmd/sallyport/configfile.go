@@ -22,10 +22,21 @@ const (
 	maxConfigLine = 1 << 10
 )
 
+// configKeys are what a configuration file may hold: keys named as the flags of
+// a command, and others that are passed over.
+type configKeys struct {
+	command string
+	flags   *pflag.FlagSet
+	others  []string
+}
+
+// notKeys are the flags that make no sense in a file.
+var notKeys = []string{"config", "help", "print-config"}
+
 // readConfig sets the flags that the file names and the command line does not.
 // Without a path it takes config.toml from the user's configuration directory,
 // if that exists.
-func readConfig(path string, flags *pflag.FlagSet) error {
+func readConfig(path string, keys configKeys) error {
 	optional := path == ""
 	if optional {
 		dir, err := configDir()
@@ -49,11 +60,11 @@ func readConfig(path string, flags *pflag.FlagSet) error {
 	if len(text) > maxConfig {
 		return misused("", "%s has more than %d bytes", path, maxConfig)
 	}
-	return applyConfig(path, string(text), flags)
+	return applyConfig(path, string(text), keys)
 }
 
 // applyConfig is readConfig without the file.
-func applyConfig(path, text string, flags *pflag.FlagSet) error {
+func applyConfig(path, text string, keys configKeys) error {
 	number := 0
 	for line := range strings.Lines(text) {
 		if number++; len(line) > maxConfigLine {
@@ -63,7 +74,7 @@ func applyConfig(path, text string, flags *pflag.FlagSet) error {
 	var file map[string]toml.Primitive
 	meta, err := toml.Decode(text, &file)
 	if err != nil {
-		return configError(path, err)
+		return configError(path, err, "")
 	}
 	for _, key := range meta.Keys() { // in the order of the file
 		// No flag has a name with parts, as in a.b = 1, but it is refused where
@@ -72,46 +83,46 @@ func applyConfig(path, text string, flags *pflag.FlagSet) error {
 		for _, part := range key[1:] {
 			var table map[string]toml.Primitive
 			if err := meta.PrimitiveDecode(value, &table); err != nil {
-				return configError(path, err)
+				return configError(path, err, "")
 			}
 			value = table[part]
 		}
-		if err := meta.PrimitiveDecode(value, &configKey{key.String(), flags}); err != nil {
-			return configError(path, err)
+		one := &configKey{name: key.String(), keys: keys}
+		if err := meta.PrimitiveDecode(value, one); err != nil {
+			return configError(path, err, one.hint)
 		}
 	}
 	return nil
 }
 
-func configError(path string, err error) error {
+func configError(path string, err error, hint string) error {
 	var parse toml.ParseError
 	if !errors.As(err, &parse) {
-		return misused("", "%s: %v", path, err)
+		return misused(hint, "%s: %v", path, err)
 	}
-	what := parse.Message
-	var f *failure
-	hint := ""
-	if errors.As(err, &f) {
-		what, hint = f.what, f.hint
-	}
-	return misused(hint, "%s, line %d: %s", path, parse.Position.Line, what)
+	return misused(hint, "%s, line %d: %s", path, parse.Position.Line, parse.Message)
 }
 
 // configKey is one key of the file, on its way into the flag of that name.
 type configKey struct {
-	name  string
-	flags *pflag.FlagSet
+	name string
+	keys configKeys
+	hint string // what to try after an error: the decoder keeps only its words
 }
 
 // UnmarshalTOML takes a string, a number or a boolean, or a list of them where
 // the flag may be repeated. The decoder adds the line to its errors.
 func (k *configKey) UnmarshalTOML(value any) error {
-	flag := k.flags.Lookup(k.name)
-	if flag == nil && slices.Contains(nodeOnly, k.name) {
+	flag := k.keys.flags.Lookup(k.name)
+	if flag == nil && slices.Contains(k.keys.others, k.name) {
 		return nil // for another command
 	}
-	if flag == nil || k.name == "config" || k.name == "help" {
-		return misused("try a key that is named as a flag of sallyport node", "there is no key %q", k.name)
+	if flag == nil || slices.Contains(notKeys, k.name) {
+		k.hint = "try a key that is named as a flag of sallyport " + k.keys.command
+		if near := nearest(k.name, k.keys.names()); near != "" {
+			k.hint = fmt.Sprintf("try %q", near)
+		}
+		return fmt.Errorf("there is no key %q", k.name)
 	}
 	values, isList := value.([]any)
 	if !isList {
@@ -119,25 +130,38 @@ func (k *configKey) UnmarshalTOML(value any) error {
 	}
 	list, repeatable := flag.Value.(pflag.SliceValue)
 	if isList && !repeatable {
-		return misused("", "%q takes one value, not a list", k.name)
+		return fmt.Errorf("%q takes one value, not a list", k.name)
 	}
 	var texts []string
 	for _, v := range values {
 		switch v.(type) {
-		case string, int64, bool:
+		case string, int64, float64, bool:
 			texts = append(texts, fmt.Sprint(v))
 		default:
-			return misused("", "%q takes a text, a number, true or false", k.name)
+			return fmt.Errorf("%q takes a text, a number, true or false", k.name)
 		}
 	}
 	if flag.Changed {
 		return nil // the command line wins
 	}
 	if isList {
+		flag.Changed = true
 		return list.Replace(texts)
 	}
 	if err := flag.Value.Set(texts[0]); err != nil {
-		return misused("", "%q: %v", k.name, err)
+		return fmt.Errorf("%q: %v", k.name, err)
 	}
+	flag.Changed = true
 	return nil
+}
+
+// names are the keys that there are.
+func (k configKeys) names() []string {
+	names := slices.Clone(k.others)
+	k.flags.VisitAll(func(f *pflag.Flag) {
+		if !slices.Contains(notKeys, f.Name) {
+			names = append(names, f.Name)
+		}
+	})
+	return names
 }

@@ -16,7 +16,8 @@ func newConnect(a *app) *cobra.Command {
 		Use:   "connect TARGET",
 		Short: "Join standard input and output to a peer",
 		Long: `Connect standard input and output to a peer. TARGET is an address as
-"sallyport node" prints it, in either form, or a bare node id.
+"sallyport node" prints it, in either form, a bare node id, a nickname or a
+contact.
 
 The end of standard input is told to the peer, which may go on sending; when it
 has ended too, connect exits with status 0. At a terminal, connect ends with the

@@ -22,6 +22,7 @@ type nodeFlags struct {
 	brokers    []string
 	stun       []string
 	turn       []string
+	registries []string
 	interfaces []string
 	port       uint16
 	portMap    bool
@@ -43,6 +44,7 @@ func (f *nodeFlags) register(a *app, c *cobra.Command) {
 	fs.StringSliceVar(&f.brokers, "broker", nil, "signalling broker: a `URL` (tcp, mqtts, ws, wss) or a number in the well-known list; repeatable (default: the public ones that follow from the key)")
 	fs.StringSliceVar(&f.stun, "stun", nil, "STUN server as `HOST:PORT`; repeatable (default: public ones)")
 	fs.StringSliceVar(&f.turn, "turn", nil, "relay of last resort as a `URL` (turn:SECRET@HOST:PORT or turn:USER:PASSWORD@HOST:PORT, percent-encoded), used for calls of this node; repeatable, best first (default: none)")
+	fs.StringSliceVar(&f.registries, "registry", nil, "registry of nicknames as a `URL` (http://HOST:PORT#KEY, for .peer) or SUFFIX=URL; repeatable (default: none)")
 	fs.StringSliceVar(&f.interfaces, "interface", nil, "network interface to use, by `NAME`; repeatable, best first (default: all that lead somewhere)")
 	fs.Uint16Var(&f.port, "port", 0, "TCP port `N` to listen on and to punch from (default: any)")
 	fs.BoolVar(&f.portMap, "portmap", false, "ask the router (by PCP, NAT-PMP or UPnP) to forward the port while this runs")
@@ -58,7 +60,7 @@ func (f *nodeFlags) register(a *app, c *cobra.Command) {
 // checks what can be checked without a network.
 func (f *nodeFlags) settle(a *app, c *cobra.Command) error {
 	f.portAsked = c.Flags().Changed("port")
-	if err := readConfig(f.config, c.Flags()); err != nil {
+	if err := readConfig(f.config, configKeys{"node", c.Flags(), nodeOnly}); err != nil {
 		return err
 	}
 	if f.timeout <= 0 {
@@ -78,6 +80,9 @@ func (f *nodeFlags) settle(a *app, c *cobra.Command) error {
 		if err := checkHostPort(s); err != nil {
 			return misused("try --stun stun.example.org:3478", "--stun %q: %v", s, err)
 		}
+	}
+	if _, err := f.parseRegistries(); err != nil {
+		return err
 	}
 	_, err = f.parseRelays()
 	return err

@@ -100,6 +100,11 @@ func (n *nodeCommand) run(ctx context.Context) error {
 	defer nd.Close()
 	self := nd.Address()
 	n.announce(self)
+	keeper, err := n.keepNames(&n.flags, cfg)
+	if err != nil {
+		return err
+	}
+	defer keeper.Close()
 	n.warnHealth(nd)
 	stop := context.AfterFunc(ctx, func() { _ = nd.Close() })
 	defer stop()

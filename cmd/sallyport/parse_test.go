@@ -131,7 +131,7 @@ func FuzzConfig(f *testing.F) {
 		var flags nodeFlags
 		c := &cobra.Command{}
 		flags.register(a, c)
-		if err := applyConfig("file", text, c.Flags()); err != nil && explain(err).status != statusMisused {
+		if err := applyConfig("file", text, configKeys{"node", c.Flags(), nodeOnly}); err != nil && explain(err).status != statusMisused {
 			t.Errorf("%q: %v", text, err)
 		}
 	})

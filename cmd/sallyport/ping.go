@@ -28,8 +28,8 @@ func newPing(a *app) *cobra.Command {
 		Use:   "ping TARGET",
 		Short: "Measure round trips to a peer, and show the path in use",
 		Long: `Connect to a peer's node, which sends everything back, and measure round trips.
-TARGET is an address in either form, or a bare node id. With --json, events go
-to standard error: connected, pong, summary, failed.`,
+TARGET is an address in either form, a bare node id, a nickname or a contact.
+With --json, events go to standard error: connected, pong, summary, failed.`,
 		Example: `  sallyport ping ADDRESS
   sallyport ping --count 0 --interval 5s ADDRESS     until ^C`,
 		Args: oneTarget,

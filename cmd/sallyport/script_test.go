@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -48,7 +49,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": startCmd, "await": awaitCmd, "signal": signalCmd, "ended": endedCmd,
 			"feed": feedCmd, "hangup": hangUpCmd, "status": statusCmd, "gone": goneCmd,
-			"certificate": certificateCmd,
+			"certificate": certificateCmd, "activate": activateCmd, "get": getCmd, "spy": spyCmd,
 		},
 	})
 }
@@ -63,7 +64,7 @@ type background struct {
 }
 
 func setUp(env *testscript.Env) error {
-	s, err := startServers(&serveFlags{listen: []string{"127.0.0.1"}})
+	s, err := startServers(&serveFlags{listen: []string{"127.0.0.1"}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -75,6 +76,8 @@ func setUp(env *testscript.Env) error {
 	env.Defer(func() { service.Close() })
 	all := running{}
 	env.Values["running"] = all
+	env.Values["activated"] = activated{}
+	env.Defer(env.Values["activated"].(activated).close)
 	env.Defer(func() {
 		for _, b := range all {
 			_ = b.cmd.Process.Kill()
@@ -144,10 +147,15 @@ func startCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: start [-open] NAME COMMAND…")
 	}
-	path, err := exec.LookPath(args[1])
+	startIt(ts, args[0], open, command(ts, args[1:]))
+}
+
+// command prepares one to run in the script's directory and environment.
+func command(ts *testscript.TestScript, words []string) *exec.Cmd {
+	path, err := exec.LookPath(words[0])
 	ts.Check(err)
-	c := exec.Command(path, args[2:]...)
-	c.Args[0] = args[1]
+	c := exec.Command(path, words[1:]...)
+	c.Args[0] = words[0]
 	c.Dir = ts.MkAbs(".")
 	c.Env = []string{"PATH=" + os.Getenv("PATH")}
 	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "SALLYPORT_CLOCK_OFFSET", "SSL_CERT_FILE", "WORK", "HOME", "TMPDIR", "GOCOVERDIR"} {
@@ -155,14 +163,20 @@ func startCmd(ts *testscript.TestScript, neg bool, args []string) {
 			c.Env = append(c.Env, name+"="+v)
 		}
 	}
+	return c
+}
+
+// startIt runs c in the background, by that name.
+func startIt(ts *testscript.TestScript, name string, open bool, c *exec.Cmd) {
 	b := &background{cmd: c, done: make(chan struct{})}
+	var err error
 	if open {
 		b.in, err = c.StdinPipe()
 		ts.Check(err)
 	}
-	out, err := os.Create(ts.MkAbs(args[0] + ".out"))
+	out, err := os.Create(ts.MkAbs(name + ".out"))
 	ts.Check(err)
-	errs, err := os.Create(ts.MkAbs(args[0] + ".err"))
+	errs, err := os.Create(ts.MkAbs(name + ".err"))
 	ts.Check(err)
 	c.Stdout, c.Stderr = out, errs
 	ts.Check(c.Start())
@@ -172,7 +186,7 @@ func startCmd(ts *testscript.TestScript, neg bool, args []string) {
 		_ = c.Wait()
 		close(b.done)
 	}()
-	ts.Value("running").(running)[args[0]] = b
+	ts.Value("running").(running)[name] = b
 }
 
 func find(ts *testscript.TestScript, name string) *background {
@@ -219,9 +233,9 @@ func waitFor(ts *testscript.TestScript, done func() bool, what func() string) {
 	}
 }
 
-// signal NAME INT|TERM|KILL
+// signal NAME INT|TERM|HUP|KILL
 func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
-	s := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}[args[1]]
+	s := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": os.Kill}[args[1]]
 	ts.Check(find(ts, args[0]).cmd.Process.Signal(s))
 }
 

@@ -16,21 +16,45 @@ import (
 // maxSecretFile bounds the file with the relay's secret.
 const maxSecretFile = 256
 
-// startRelay starts the relay, and gives the URL for others.
-func (f *serveFlags) startRelay(host netip.Addr, name string) (*relay.Server, string, error) {
+// startRelay starts the relay, unless there is to be none.
+func startRelay(s *servers) (*service, error) {
+	f := s.flags
+	if f.noTURN {
+		return nil, nil
+	}
 	secret, err := relaySecret(f.turnSecret)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	s, err := relay.NewServer(relay.ServerConfig{
-		Listen: netip.AddrPortFrom(host, f.turn).String(), Relayed: relayedAddress(host, name),
-		Secret: secret, AllowPrivate: f.turnPrivate,
+	server, err := relay.NewServer(relay.ServerConfig{
+		Listen: netip.AddrPortFrom(s.hosts[0], f.turn).String(), Relayed: relayedAddress(s.hosts[0], s.names[0]),
+		Secret: secret, AllowPrivate: f.turnPrivate, FirstPort: f.firstRelayed, LastPort: f.lastRelayed,
+		Total: f.turnAllocations, PerIP: f.turnPerAddress, Rate: f.turnRate, Bytes: f.turnBytes, MaxAge: f.turnAge,
+		Open: s.sockets.Open, Logger: s.log.With("service", "relay"),
 	})
 	if err != nil {
-		return nil, "", failed(err, "try another port with --turn-port, or --no-turn", "the relay can't listen: %v", err)
+		return nil, failed(err, "try another port with --turn-port, or --no-turn", "the relay can't listen: %v", err)
 	}
-	at := net.JoinHostPort(name, strconv.Itoa(int(s.Addr().Port())))
-	return s, relay.Place{Host: at, Secret: secret}.URL(), nil
+	at := net.JoinHostPort(s.names[0], strconv.Itoa(int(server.Addr().Port())))
+	s.ready.TURN = relay.Place{Host: at, Secret: secret}.URL()
+	return &service{
+		stop:  server.Stop,
+		idle:  func() bool { return server.Allocations() == 0 },
+		close: func() { _ = server.Close() },
+		metrics: func() []metric {
+			st := server.Stats()
+			return []metric{
+				{"sallyport_relay_clients", "Connections of clients that are open.", float64(st.Clients)},
+				{"sallyport_relay_allocations", "Allocations that exist.", float64(st.Allocations)},
+				{"sallyport_relay_allocated_total", "Allocations that were granted.", float64(st.Allocated)},
+				{"sallyport_relay_bytes_total", "Bytes relayed, both ways together.", float64(st.Bytes)},
+				{"sallyport_relay_unauthorized_total", "Requests with credentials that are wrong or over.", float64(st.Unauthorized)},
+				{"sallyport_relay_over_quota_total", "Allocations refused because of a quota.", float64(st.OverQuota)},
+				{"sallyport_relay_peers_refused_total", "Permissions refused because of the peer's address.", float64(st.PeersRefused)},
+				{"sallyport_relay_turned_away_total", "Connections over a limit, closed at once.", float64(st.TurnedAway)},
+			}
+		},
+	}, nil
 }
 
 // relayedAddress is where peers come to: a relay tells addresses, not names.

@@ -18,6 +18,7 @@ const (
 	statusDone        = 0
 	statusFailed      = 1
 	statusMisused     = 2
+	statusWrongCode   = 3
 	statusAbsent      = 4
 	statusNoNetwork   = 5
 	statusRefused     = 6
@@ -62,6 +63,8 @@ func explain(err error) *failure {
 		return f
 	case errors.As(err, &parse):
 		return &failure{status: statusMisused, what: parse.Error(), hint: "copy the whole address again; sallyport addr ADDRESS takes one apart", cause: nil}
+	case naming(err):
+		return explainNaming(err)
 	case errors.Is(err, link.ErrRefused):
 		return &failure{status: statusRefused, what: "the peer refuses this node", hint: `ask the peer to start its node with --allow and your node id, which "sallyport addr" shows`, cause: err}
 	case errors.Is(err, link.ErrBusy):
@@ -151,7 +154,7 @@ func misusedByCobra(c *cobra.Command, err error) error {
 func oneTarget(_ *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
-		return errors.New("a TARGET is missing: an address, or a node id")
+		return errors.New("a TARGET is missing: an address, a node id, a nickname or a contact")
 	case len(args) > 1:
 		return fmt.Errorf("one TARGET is enough; %q is too much", args[1])
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/stun/v2"
@@ -22,10 +23,11 @@ type ServerConfig struct {
 	Primary netip.AddrPort
 	// Alternate is the second address of RFC 5780. With another IP and another
 	// port the server listens on all four combinations. With an IP that is
-	// zero or the same it has one IP and two ports, says so in OTHER-ADDRESS,
-	// and refuses to change its IP. With port 0 the second port is any.
+	// zero or the same it has one IP and two ports: it leaves OTHER-ADDRESS
+	// out, by which clients would take one for the other IP, and refuses to
+	// change its IP, but not its port. With port 0 the second port is any.
 	Alternate netip.AddrPort
-	// OnePort leaves the second port out: no OTHER-ADDRESS, no CHANGE-REQUEST.
+	// OnePort leaves the second port out: no CHANGE-REQUEST either.
 	OnePort bool
 	// Advertise are the addresses to name in place of those that are listened
 	// on, of a server behind a one-to-one NAT. Default: the same.
@@ -53,7 +55,22 @@ type ServerConfig struct {
 	Life     time.Duration
 	Requests int
 
+	// Open and OpenPacket open the sockets. Default: net.ListenTCP and
+	// net.ListenUDP.
+	Open       func(netip.AddrPort) (net.Listener, error) `json:"-"`
+	OpenPacket func(netip.AddrPort) (*net.UDPConn, error) `json:"-"`
+
 	Logger *slog.Logger // default: none
+}
+
+// ServerStats are a figure of now, and counters since NewServer.
+type ServerStats struct {
+	Connections int    // over TCP, open now
+	UDP, TCP    uint64 // requests that were answered
+	Limited     uint64 // requests above a rate, left without an answer
+	TurnedAway  uint64 // connections over a cap, closed at once
+	Malformed   uint64 // packets and connections that were no STUN
+	Calls       uint64 // connections to clients that asked to be called
 }
 
 func (c ServerConfig) filled() (ServerConfig, error) {
@@ -92,6 +109,16 @@ func (c ServerConfig) filled() (ServerConfig, error) {
 	c.Idle = max(c.Idle, 2*time.Minute)
 	setDefault(&c.Life, time.Hour)
 	setDefault(&c.Requests, 1000)
+	if c.Open == nil {
+		c.Open = func(at netip.AddrPort) (net.Listener, error) {
+			return net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
+		}
+	}
+	if c.OpenPacket == nil {
+		c.OpenPacket = func(at netip.AddrPort) (*net.UDPConn, error) {
+			return net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+		}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -114,9 +141,12 @@ type Server struct {
 	ctx     context.Context // ends with the server
 	cancel  context.CancelFunc
 	conns   *connections
-	wg      sync.WaitGroup
-	once    sync.Once
-	done    chan struct{}
+
+	udp, tcp, limited, malformed, called atomic.Uint64
+
+	wg   sync.WaitGroup
+	once sync.Once
+	done chan struct{}
 }
 
 // spot is one address that the server listens on; ip and port are 0 for the
@@ -179,6 +209,25 @@ func (s *Server) Addrs() []netip.AddrPort {
 // Addr is the primary address.
 func (s *Server) Addr() netip.AddrPort { return s.spots[0].at }
 
+// Stats gives the counters.
+func (s *Server) Stats() ServerStats {
+	open, turnedAway := s.conns.counts()
+	return ServerStats{
+		Connections: open, TurnedAway: turnedAway, UDP: s.udp.Load(), TCP: s.tcp.Load(),
+		Limited: s.limited.Load(), Malformed: s.malformed.Load(), Calls: s.called.Load(),
+	}
+}
+
+// Stop takes no further connections. Those that stand, and UDP, are served
+// until Close.
+func (s *Server) Stop() {
+	for _, p := range s.spots {
+		if p.tcp != nil {
+			_ = p.tcp.Close()
+		}
+	}
+}
+
 // Close ends every connection and waits for all goroutines. It may be called
 // more than once.
 func (s *Server) Close() error {
@@ -203,14 +252,10 @@ func (s *Server) closeSpots() {
 	}
 }
 
-// other is the address that OTHER-ADDRESS names at p: the other IP and port,
-// or only the other port of a server with one IP, which is not what RFC 5780
-// §7.4 has in mind, but true. Zero if there is none.
+// other is the address that OTHER-ADDRESS names at p: the other IP and port
+// (RFC 5780 §7.4). Zero for a server with one IP: there is none.
 func (s *Server) other(p *spot) netip.AddrPort {
 	if o := s.sibling(p, changeIP|changePort); o != nil {
-		return o.says
-	}
-	if o := s.sibling(p, changePort); o != nil {
 		return o.says
 	}
 	return netip.AddrPort{}

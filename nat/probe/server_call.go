@@ -49,6 +49,7 @@ func (s *Server) calls(p *spot, c net.Conn, source netip.AddrPort, want uint32) 
 		}
 		wg.Go(func() {
 			defer func() { <-s.calling }()
+			s.called.Add(1)
 			results[i], conns[i] = call(s.ctx, from, source)
 		})
 	}

@@ -57,13 +57,13 @@ func (s *Server) tryListen() error {
 // open opens the sockets of one spot; a port 0 becomes the one that was drawn.
 func (s *Server) open(p *spot) (err error) {
 	if !s.cfg.NoUDP {
-		if p.udp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(p.at)); err != nil {
+		if p.udp, err = s.cfg.OpenPacket(p.at); err != nil {
 			return err
 		}
 		p.at = netip.AddrPortFrom(p.at.Addr(), uint16(p.udp.LocalAddr().(*net.UDPAddr).Port))
 	}
 	if !s.cfg.NoTCP {
-		if p.tcp, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(p.at)); err != nil {
+		if p.tcp, err = s.cfg.Open(p.at); err != nil {
 			p.tcp = nil // a typed nil is not nil
 			return err
 		}

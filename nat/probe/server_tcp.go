@@ -51,6 +51,9 @@ func (s *Server) converse(p *spot, c net.Conn, source netip.AddrPort) {
 		}
 		m, err := readMessage(c)
 		if err != nil {
+			if errors.Is(err, errNotSTUN) {
+				s.malformed.Add(1)
+			}
 			return
 		}
 		_, out := s.reply(p, m, source, true)
@@ -73,6 +76,7 @@ func (s *Server) converse(p *spot, c net.Conn, source netip.AddrPort) {
 		if _, err := c.Write(out); err != nil {
 			return
 		}
+		s.tcp.Add(1)
 	}
 }
 
@@ -82,6 +86,7 @@ type connections struct {
 	open     map[net.Conn]bool
 	from     map[netip.Prefix]int
 	all, per int
+	away     uint64 // turned away
 	closed   bool
 }
 
@@ -95,6 +100,7 @@ func (s *connections) add(c net.Conn, ip netip.Addr) bool {
 	defer s.mu.Unlock()
 	src := source(ip)
 	if s.closed || len(s.open) >= s.all || s.from[src] >= s.per {
+		s.away++
 		return false
 	}
 	s.open[c] = true
@@ -112,6 +118,12 @@ func (s *connections) remove(c net.Conn, ip netip.Addr) {
 	if s.from[src]--; s.from[src] <= 0 {
 		delete(s.from, src)
 	}
+}
+
+func (s *connections) counts() (open int, turnedAway uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open), s.away
 }
 
 // close closes all and takes no more in.

@@ -28,7 +28,12 @@ func (s *Server) serveUDP(p *spot) {
 			continue
 		}
 		m, err := parse(b[:n])
-		if err != nil || !s.limits.allow(source.Addr(), m.change != 0 || m.port != 0, time.Now()) {
+		if err != nil {
+			s.malformed.Add(1)
+			continue
+		}
+		if !s.limits.allow(source.Addr(), m.change != 0 || m.port != 0, time.Now()) {
+			s.limited.Add(1)
 			continue // no answer: a forged source would get it
 		}
 		if at, out := s.reply(p, m, source, false); out != nil && at.udp != nil {
@@ -37,7 +42,9 @@ func (s *Server) serveUDP(p *spot) {
 			}
 			if _, err := at.udp.WriteToUDPAddrPort(out, from); err != nil {
 				s.cfg.Logger.Debug("stun answer not sent", "to", source, "error", err)
+				continue
 			}
+			s.udp.Add(1)
 		}
 	}
 }

@@ -25,20 +25,30 @@ type front struct {
 	perSite, total int
 	gone           func(netip.AddrPort)
 
+	ended chan struct{} // closed by end
+
 	mu    sync.Mutex
-	over  bool
+	over  bool // no one more is let in
+	away  uint64
 	open  map[*client]bool
 	sites map[netip.Prefix]int
 	work  sync.WaitGroup
 }
 
 func newFront(l net.Listener, perSite, total int, gone func(netip.AddrPort)) *front {
-	return &front{Listener: l, perSite: perSite, total: total, gone: gone, open: make(map[*client]bool), sites: make(map[netip.Prefix]int)}
+	return &front{
+		Listener: l, perSite: perSite, total: total, gone: gone, ended: make(chan struct{}),
+		open: make(map[*client]bool), sites: make(map[netip.Prefix]int),
+	}
 }
 
+// Accept fails only at the end: pion/turn would end all allocations with it.
 func (f *front) Accept() (net.Conn, error) {
 	for {
 		conn, err := f.Listener.Accept()
+		if err != nil && f.stopped() {
+			<-f.ended
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -57,6 +67,7 @@ func (f *front) enter(c *client) bool {
 	defer f.mu.Unlock()
 	at := site(c.remote.Addr())
 	if f.over || len(f.open) >= f.total || f.sites[at] >= f.perSite {
+		f.away++
 		return false
 	}
 	f.open[c] = true
@@ -77,8 +88,30 @@ func (f *front) leave(c *client) {
 	f.work.Done()
 }
 
-// end ends every client, and waits until pion/turn has let go of each.
+// stop lets no one more in.
+func (f *front) stop() {
+	f.mu.Lock()
+	f.over = true
+	f.mu.Unlock()
+	_ = f.Listener.Close()
+}
+
+func (f *front) stopped() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.over
+}
+
+func (f *front) counts() (open int, turnedAway uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.open), f.away
+}
+
+// end ends every client, and waits until pion/turn has let go of each. It is
+// called once.
 func (f *front) end() {
+	close(f.ended)
 	f.mu.Lock()
 	f.over = true
 	for c := range f.open {

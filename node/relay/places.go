@@ -3,10 +3,13 @@ package relay
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/pion/turn/v5"
@@ -15,8 +18,9 @@ import (
 
 // places makes the endpoints of allocations.
 type places struct {
-	cfg  ServerConfig
-	host netip.Addr
+	cfg      ServerConfig
+	host     netip.Addr
+	counters *counters
 }
 
 var _ turn.RelayAddressGenerator = (*places)(nil)
@@ -35,12 +39,13 @@ func (p *places) AllocateListener(c turn.AllocateListenerConfig) (net.Listener, 
 	if strings.HasSuffix(c.Network, "4") != p.cfg.Relayed.Is4() {
 		return nil, nil, fmt.Errorf("no %s here", c.Network)
 	}
-	l, err := net.ListenTCP(c.Network, net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.host, 0)))
+	l, err := p.listen(c.Network)
 	if err != nil {
 		return nil, nil, err
 	}
+	p.counters.allocated.Add(1)
 	at := &net.TCPAddr{IP: p.cfg.Relayed.AsSlice(), Port: l.Addr().(*net.TCPAddr).Port}
-	e := &endpoint{Listener: l, limit: rate.NewLimiter(rate.Limit(p.cfg.Rate), max(p.cfg.Rate/4, leastRate)), left: p.cfg.Bytes, closed: make(chan struct{})}
+	e := &endpoint{Listener: l, bytes: &p.counters.bytes, limit: rate.NewLimiter(rate.Limit(p.cfg.Rate), max(p.cfg.Rate/4, leastRate)), left: p.cfg.Bytes, closed: make(chan struct{})}
 	age := time.AfterFunc(p.cfg.MaxAge, func() { _ = e.Close() }) // which ends the allocation
 	e.mu.Lock()
 	e.age = age // Close may be under way already where MaxAge is short
@@ -48,11 +53,30 @@ func (p *places) AllocateListener(c turn.AllocateListenerConfig) (net.Listener, 
 	return e, at, nil
 }
 
+// maxPortTries bounds the search for a port that is not taken.
+const maxPortTries = 1024
+
+// listen takes any port of the range, the first that is free from a random one
+// on.
+func (p *places) listen(network string) (l *net.TCPListener, err error) {
+	ports := int(p.cfg.LastPort) - int(p.cfg.FirstPort) + 1
+	from := rand.IntN(ports)
+	for n := range min(ports, maxPortTries) {
+		port := p.cfg.FirstPort + uint16((from+n)%ports)
+		l, err = net.ListenTCP(network, net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.host, port)))
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return l, err
+}
+
 // endpoint is where the peers of one allocation come in. All its connections
 // share its budgets.
 type endpoint struct {
 	net.Listener
 	limit  *rate.Limiter
+	bytes  *atomic.Uint64 // relayed by all
 	age    *time.Timer
 	once   sync.Once
 	closed chan struct{}
@@ -111,6 +135,9 @@ func (e *endpoint) spend(n int) error {
 	e.left -= int64(n)
 	over := e.left < 0
 	e.mu.Unlock()
+	if !over {
+		e.bytes.Add(uint64(n))
+	}
 	if over {
 		_ = e.Close()
 		return errUsedUp

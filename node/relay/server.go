@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/stun/v4"
@@ -37,6 +38,11 @@ type ServerConfig struct {
 	Bytes int64
 	// MaxAge is how long an allocation may last. 0 means 24 h.
 	MaxAge time.Duration
+	// FirstPort and LastPort are those that allocations are made on, one each.
+	// 0 and 0 mean any.
+	FirstPort, LastPort uint16
+	// Open opens the listener on Listen. Nil means net.Listen.
+	Open func(network, address string) (net.Listener, error)
 	// Now is the wall clock. Nil means time.Now.
 	Now func() time.Time
 	// Logger gets events. Nil means silence.
@@ -69,6 +75,9 @@ func (c ServerConfig) withDefaults() ServerConfig {
 	if c.MaxAge <= 0 {
 		c.MaxAge = 24 * time.Hour
 	}
+	if c.Open == nil {
+		c.Open = net.Listen
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -89,6 +98,25 @@ type Server struct {
 	addr  netip.AddrPort
 	quota *quota
 	once  sync.Once
+
+	counters counters
+}
+
+// counters are those of ServerStats.
+type counters struct {
+	allocated, bytes, unauthorized, overQuota, peersRefused atomic.Uint64
+}
+
+// ServerStats are two figures of now, and counters since NewServer.
+type ServerStats struct {
+	Clients      int    // connections of clients, open now
+	Allocations  int    // now
+	Allocated    uint64 // allocations that were granted
+	Bytes        uint64 // relayed, both ways together
+	Unauthorized uint64 // requests with credentials that are wrong or over
+	OverQuota    uint64 // allocations refused because of a quota
+	PeersRefused uint64 // permissions refused because of the peer's address
+	TurnedAway   uint64 // connections over a cap, closed at once
 }
 
 // NewServer starts a server.
@@ -97,7 +125,10 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.Secret == "" || len(cfg.Secret) > maxSecret {
 		return nil, fmt.Errorf("a relay's secret has 1 to %d bytes", maxSecret)
 	}
-	l, err := net.Listen("tcp", cfg.Listen)
+	if cfg.LastPort < cfg.FirstPort || cfg.FirstPort == 0 && cfg.LastPort != 0 {
+		return nil, fmt.Errorf("a relay can't have the ports %d to %d", cfg.FirstPort, cfg.LastPort)
+	}
+	l, err := cfg.Open("tcp", cfg.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +141,10 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		_ = l.Close()
 		return nil, errors.New("a relay needs the address by which peers reach it")
 	}
+	host := s.addr.Addr()
+	if host.IsUnspecified() && cfg.Relayed.Is4() {
+		host = netip.IPv4Unspecified() // a socket for both families was handed in
+	}
 	s.front = newFront(l, cfg.PerIP*clientsPerSite, cfg.Total*clientsPerSite, s.quota.release)
 	s.turn, err = turn.NewServer(turn.ServerConfig{
 		Realm: realm, AuthHandler: s.authenticate, QuotaHandler: s.admit,
@@ -120,7 +155,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		LoggerFactory: quiet{cfg.Logger},
 		ListenerConfigs: []turn.ListenerConfig{{
 			Listener: s.front, PermissionHandler: s.permit,
-			RelayAddressGenerator: &places{cfg: cfg, host: s.addr.Addr()},
+			RelayAddressGenerator: &places{cfg: cfg, host: host, counters: &s.counters},
 		}},
 	})
 	if err != nil {
@@ -136,6 +171,20 @@ func (s *Server) Addr() netip.AddrPort { return s.addr }
 // Allocations is how many there are.
 func (s *Server) Allocations() int { return s.turn.AllocationCount() }
 
+// Stats gives the counters.
+func (s *Server) Stats() ServerStats {
+	open, turnedAway := s.front.counts()
+	return ServerStats{
+		Clients: open, Allocations: s.Allocations(), Allocated: s.counters.allocated.Load(), Bytes: s.counters.bytes.Load(),
+		Unauthorized: s.counters.unauthorized.Load(), OverQuota: s.counters.overQuota.Load(), PeersRefused: s.counters.peersRefused.Load(),
+		TurnedAway: turnedAway,
+	}
+}
+
+// Stop takes no further connections of clients. What is relayed goes on until
+// Close.
+func (s *Server) Stop() { s.front.stop() }
+
 // Close ends all that is relayed, and waits for it.
 func (s *Server) Close() error {
 	s.once.Do(func() {
@@ -150,6 +199,7 @@ func (s *Server) Close() error {
 func (s *Server) authenticate(ra *turn.RequestAttributes) (string, []byte, bool) {
 	name, until, ok := readUser(ra.Username)
 	if !ok || ra.Realm != realm || ra.Method == stun.MethodAllocate && s.cfg.Now().After(until) {
+		s.counters.unauthorized.Add(1)
 		s.cfg.Logger.Info("credentials refused", "client", ra.SrcAddr)
 		return "", nil, false
 	}
@@ -159,6 +209,7 @@ func (s *Server) authenticate(ra *turn.RequestAttributes) (string, []byte, bool)
 func (s *Server) admit(user, _ string, src net.Addr) bool {
 	ok := s.quota.take(endpointOf(src), user)
 	if !ok {
+		s.counters.overQuota.Add(1)
 		s.cfg.Logger.Info("quota used up", "client", src, "user", user)
 	}
 	return ok
@@ -168,6 +219,7 @@ func (s *Server) permit(client net.Addr, peer net.IP) bool {
 	a, _ := netip.AddrFromSlice(peer)
 	ok := mayReach(a, s.cfg.AllowPrivate)
 	if !ok {
+		s.counters.peersRefused.Add(1)
 		s.cfg.Logger.Info("peer refused", "client", client, "peer", a)
 	}
 	return ok

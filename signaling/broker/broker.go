@@ -1,14 +1,17 @@
 // Package broker is an MQTT 3.1.1 broker for signals and nothing else: small
 // messages on the topics sallyport/1/<node-id>, no memory of anything once it
-// is delivered, and a cap on everything that a stranger can ask for. It is
+// is delivered (names apart, see Config.Retain), and a cap on everything that a
+// stranger can ask for. It is
 // mochi-mqtt with our rules; mochi's own listeners and event loop are not
 // used, so that every connection is counted, timed and waited for here.
 //
 // What a client may do: connect with a clean session and without a will,
-// subscribe to and publish on sallyport/1/<one level>, at QoS 0 or 1 (what is
-// published at QoS 1 is acknowledged, and delivered at QoS 0). What it may
-// not: MQTT 5 and 3.1, wildcards, shared subscriptions, $SYS, retained
-// messages. The client id is ignored, so nobody can evict anybody by it.
+// publish on sallyport/1/<one level>, at QoS 0 or 1 (what is published at QoS 1
+// is acknowledged, and delivered at QoS 0), and subscribe to the topic of the
+// key that it has proven to own (see package proof), and to those of names and
+// codes. What it may not: MQTT 5 and 3.1, wildcards, shared subscriptions, $SYS,
+// retained messages but those that Config.Retain takes. The client id is
+// ignored, so nobody can evict anybody by it.
 //
 // Only cmd and tests import this package.
 package broker
@@ -25,6 +28,8 @@ import (
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+	"golang.org/x/time/rate"
 )
 
 // Config says where a Broker listens and what it allows. At least one of the
@@ -37,6 +42,16 @@ type Config struct {
 
 	TLS *tls.Config // certificate of ListenTLS and ListenWSS
 
+	// Anyone lets everybody subscribe to every signalling topic, as other
+	// brokers do, without asking for a proof.
+	Anyone bool
+	// Names reports whether host is a name of this broker, by which clients
+	// may have dialled it. The address at which a connection came in always is,
+	// and on loopback "localhost". It is called by many at a time.
+	Names func(host string) bool
+	// Open opens the listeners. Default: net.Listen.
+	Open func(network, address string) (net.Listener, error)
+
 	MaxClients       int           // connections at once, in any state; default 1000
 	MaxPerIP         int           // of them from one IPv4 address or one IPv6 /64; default 64
 	MaxPacket        int           // bytes of one MQTT packet without its first byte; default 16384
@@ -47,6 +62,13 @@ type Config struct {
 	ConnectTimeout   time.Duration // from accept to a complete CONNECT; default 10 s
 	WriteTimeout     time.Duration // for one write to a client; default 10 s
 	MaxKeepAlive     time.Duration // a client that asks for more, or for none, gets this; default 5 min, at most 10 h
+
+	// Retain is asked whether a message may be kept on a topic
+	// sallyport/1/name-…, in place of old, nil if there is none. It is not
+	// called for more than MaxRetained bytes, nor from two goroutines at once.
+	// Default: nothing is kept.
+	Retain func(topic string, old, new []byte) error
+	Now    func() time.Time // the clock of what is kept; default time.Now
 
 	Logger *slog.Logger // default silent
 }
@@ -62,6 +84,8 @@ type Stats struct {
 	Limited       uint64 // publishes above a client's rate, dropped
 	Refused       uint64 // publishes against the rules (topic, retain), dropped
 	Slow          uint64 // messages that a subscriber was too slow for, dropped
+	Proven        uint64 // connections whose key was proven
+	Unproven      uint64 // proofs that were refused, and subscriptions without one
 	Panics        uint64 // connections whose handling panicked; a bug, if not 0
 }
 
@@ -71,11 +95,14 @@ type Broker struct {
 	log    *slog.Logger
 	server *mochi.Server
 	gate   *gate
+	kept   *retained
 	https  []*http.Server
 	urls   []string
 	addrs  []net.Addr
 
 	limited, refused, panics atomic.Uint64
+	proven, unproven         atomic.Uint64
+	misnamed                 rate.Sometimes
 
 	wg        sync.WaitGroup
 	closeOnce sync.Once
@@ -107,8 +134,17 @@ func (c Config) withDefaults() (Config, error) {
 	if c.PublishRate <= 0 {
 		c.PublishRate = 20
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Names == nil {
+		c.Names = func(string) bool { return false }
+	}
+	if c.Open == nil {
+		c.Open = net.Listen
 	}
 	if c.Listen == "" && c.ListenTLS == "" && c.ListenWS == "" && c.ListenWSS == "" {
 		return c, errors.New("a broker needs an address to listen on")
@@ -130,6 +166,9 @@ func Start(config Config) (*Broker, error) {
 		config: config,
 		log:    config.Logger,
 		gate:   newGate(config.MaxClients, config.MaxPerIP),
+		kept:   newRetained(config),
+
+		misnamed: rate.Sometimes{Interval: time.Minute},
 	}
 	b.server = mochi.New(&mochi.Options{
 		Capabilities: &mochi.Capabilities{
@@ -140,6 +179,7 @@ func Start(config Config) (*Broker, error) {
 			ReceiveMaximum:             16,
 			MinimumProtocolVersion:     protocolVersion,
 			MaximumQos:                 1,
+			RetainAvailable:            1, // rules.OnPublish has the last word
 		},
 		ClientNetReadBufferSize:  1024,
 		ClientNetWriteBufferSize: 1024,
@@ -160,7 +200,7 @@ func Start(config Config) (*Broker, error) {
 		if l.addr == "" {
 			continue
 		}
-		ln, err := net.Listen("tcp", l.addr)
+		ln, err := config.Open("tcp", l.addr)
 		if err != nil {
 			b.Close()
 			return nil, fmt.Errorf("listen on %q: %w", l.addr, err)
@@ -199,14 +239,22 @@ func (b *Broker) Stats() Stats {
 		Limited:       b.limited.Load(),
 		Refused:       b.refused.Load(),
 		Slow:          uint64(atomic.LoadInt64(&info.MessagesDropped)),
+		Proven:        b.proven.Load(),
+		Unproven:      b.unproven.Load(),
 		Panics:        b.panics.Load(),
 	}
 }
 
-// Close ends every listener and connection and waits for what served them. It
-// may be called more than once.
+// Stop closes the listeners. The connections that stand go on until Close.
+func (b *Broker) Stop() { b.gate.stop() }
+
+// Close tells every client that the broker goes, ends every listener and
+// connection and waits for what served them: a second and a little at the
+// longest. It may be called more than once.
 func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
+		b.gate.stop()
+		b.dismiss()
 		b.gate.close()
 		for _, s := range b.https {
 			_ = s.Close()
@@ -215,4 +263,19 @@ func (b *Broker) Close() error {
 		_ = b.server.Close() // it has no listeners and no loop: only its hook is left to stop
 	})
 	return nil
+}
+
+// goodbye bounds what is written to clients at the end.
+const goodbye = time.Second
+
+// dismiss sends every client, after what waits for it, a DISCONNECT. MQTT 3.1.1
+// has none from a server, but nothing comes after it any more, and our nodes
+// take it for what it is.
+func (b *Broker) dismiss() {
+	b.gate.hurry(time.Now().Add(goodbye))
+	var wg sync.WaitGroup
+	for _, cl := range b.server.Clients.GetAll() {
+		wg.Go(func() { _ = cl.WritePacket(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}}) })
+	}
+	wg.Wait()
 }

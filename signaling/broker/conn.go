@@ -21,6 +21,7 @@ type conn struct {
 	publishes    *rate.Limiter
 	packets      *rate.Limiter
 	client       *mochi.Client // nil before its CONNECT was accepted
+	owner        owner
 }
 
 func (b *Broker) newConn(c net.Conn, tcp *guarded) *conn {
@@ -45,11 +46,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
 		return 0, err
 	}
-	n, err := c.Conn.Write(p)
+	n, err := c.Conn.Write(c.owner.greet(p))
 	if err != nil {
 		_ = c.Close()
 	}
-	return n, err
+	return min(n, len(p)), err
 }
 
 // Close closes the TCP connection, without ceremony: a TLS alert could block.

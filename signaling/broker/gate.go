@@ -13,10 +13,11 @@ import (
 type gate struct {
 	maxAll, maxPerIP int
 
-	done chan struct{} // closed by close
+	done chan struct{} // closed by stop
 
 	mu         sync.Mutex
 	closed     bool
+	end        time.Time // of all writes, once they must hurry
 	listeners  []net.Listener
 	open       map[*guarded]struct{}
 	perIP      map[netip.Prefix]int
@@ -100,6 +101,17 @@ func (g *gate) admit(c net.Conn, timeout time.Duration) *guarded {
 // passed says that the connection has introduced itself and may stay.
 func (c *guarded) passed() { c.watch.Stop() }
 
+// SetWriteDeadline sets a deadline that is no later than the end of all writes.
+func (c *guarded) SetWriteDeadline(t time.Time) error {
+	c.gate.mu.Lock()
+	end := c.gate.end
+	c.gate.mu.Unlock()
+	if !end.IsZero() && end.Before(t) {
+		t = end
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
 // Close closes the connection; only the first call counts.
 func (c *guarded) Close() error {
 	c.watch.Stop()
@@ -130,24 +142,50 @@ func (g *gate) counts() (open int, turnedAway uint64) {
 	return len(g.open), g.turnedAway
 }
 
-// close ends the listeners and every connection, and admits no more. It is
-// called once.
-func (g *gate) close() {
-	close(g.done)
+// stop closes the listeners, and admits no more.
+func (g *gate) stop() {
 	g.mu.Lock()
+	stopped := g.closed
 	g.closed = true
 	listeners := g.listeners
+	g.mu.Unlock()
+	if stopped {
+		return
+	}
+	close(g.done)
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+}
+
+// hurry gives all writes until end, those under way included.
+func (g *gate) hurry(end time.Time) {
+	g.mu.Lock()
+	g.end = end
+	open := g.connections()
+	g.mu.Unlock()
+	for _, c := range open {
+		_ = c.SetWriteDeadline(end)
+	}
+}
+
+// close ends every connection. The gate is stopped.
+func (g *gate) close() {
+	g.mu.Lock()
+	open := g.connections()
+	g.mu.Unlock()
+	for _, c := range open {
+		_ = c.Close()
+	}
+}
+
+// connections are those that are open. The mutex is held.
+func (g *gate) connections() []*guarded {
 	var open []*guarded
 	for c := range g.open {
 		open = append(open, c)
 	}
-	g.mu.Unlock()
-	for _, l := range listeners {
-		_ = l.Close()
-	}
-	for _, c := range open {
-		_ = c.Close()
-	}
+	return open
 }
 
 // origin is what connections are counted by: an IPv4 address, or the /64 of an

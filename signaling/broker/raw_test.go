@@ -145,10 +145,10 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 // FuzzClient sends any bytes, fresh or past a CONNECT. The broker must not
 // panic, must give the connection's place back, and must serve the next one.
 func FuzzClient(f *testing.F) {
-	b := start(f, broker.Config{ConnectTimeout: 100 * time.Millisecond, MaxKeepAlive: time.Second, MaxPerIP: 1000})
+	b := startStrict(f, broker.Config{ConnectTimeout: 100 * time.Millisecond, MaxKeepAlive: time.Second, MaxPerIP: 1000})
 	seeds := []string{
 		"", "10", "c000", "e000", "30050001616869", "82060001000161", "8206000100016100",
-		"a2050001000161", "40020001", "3203000161", "34050001610001",
+		"3013000f73616c6c79706f72742f70726f6f660101", "a2050001000161", "40020001", "3203000161", "34050001610001",
 	}
 	if len(seeds) == 0 {
 		f.Fatal("no seeds")

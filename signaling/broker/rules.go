@@ -7,6 +7,8 @@ import (
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/sallyport-net/sallyport/signaling/proof"
 )
 
 const (
@@ -67,6 +69,9 @@ func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	// Otherwise mochi keeps the session, and its subscriptions for ever.
 	cl.Properties.Clean = true
 	cl.Properties.Username = nil
+	if !r.broker.config.Anyone {
+		cl.Net.Conn.(*conn).owner.ask()
+	}
 	if limit := uint16(r.broker.config.MaxKeepAlive / time.Second); cl.State.Keepalive == 0 || cl.State.Keepalive > limit {
 		cl.State.Keepalive = limit
 	}
@@ -115,14 +120,20 @@ func (r *rules) OnPacketRead(cl *mochi.Client, pk packets.Packet) (packets.Packe
 	return pk, nil
 }
 
-// OnSubscribe grants QoS 0, and empties the filters over the cap, which mochi
-// then refuses one by one.
+// OnSubscribe grants QoS 0, and empties the filters over the cap and those that
+// are another's, which mochi then refuses one by one.
 func (r *rules) OnSubscribe(cl *mochi.Client, pk packets.Packet) packets.Packet {
 	have := cl.State.Subscriptions.Len()
+	owner := &cl.Net.Conn.(*conn).owner
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		f.Qos = 0
 		if _, again := cl.State.Subscriptions.Get(f.Filter); again || !isSignalTopic(f.Filter) {
+			continue
+		}
+		if !owner.mayHear(f.Filter) {
+			r.broker.unproven.Add(1)
+			f.Filter = ""
 			continue
 		}
 		if have++; have > r.broker.config.MaxSubscriptions {
@@ -139,7 +150,12 @@ func (r *rules) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, 
 		r.broker.limited.Add(1)
 		return pk, packets.CodeSuccessIgnore
 	}
-	if !isSignalTopic(pk.TopicName) || pk.FixedHeader.Retain {
+	if pk.TopicName == proof.Topic && !r.broker.config.Anyone {
+		r.prove(cl, pk.Payload)
+		return pk, packets.CodeSuccessIgnore
+	}
+	if !isSignalTopic(pk.TopicName) ||
+		pk.FixedHeader.Retain && !r.broker.kept.admit(r.broker.server, cl.Net.Conn.(*conn).tcp.from, pk) {
 		r.broker.refused.Add(1)
 		return pk, packets.CodeSuccessIgnore
 	}

@@ -2,14 +2,14 @@ package broker
 
 import (
 	"crypto/tls"
-	"errors"
 	"io"
 	"log"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/sallyport-net/sallyport/signaling/wsstream"
 )
 
 func (b *Broker) servePlain(l net.Listener) {
@@ -75,53 +75,10 @@ func (b *Broker) serveHTTP(l net.Listener) {
 			if t, ok := nc.(*tls.Conn); ok {
 				nc = t.NetConn()
 			}
-			b.establish(b.newConn(&wsConn{Conn: ws}, nc.(*guarded)))
+			b.establish(b.newConn(wsstream.New(ws), nc.(*guarded)))
 		}),
 	}
 	server.SetKeepAlivesEnabled(false)
 	b.https = append(b.https, server)
 	b.wg.Go(func() { _ = server.Serve(l) })
-}
-
-// wsConn is a WebSocket connection as a stream: the binary messages, one after
-// the other.
-type wsConn struct {
-	*websocket.Conn
-	message io.Reader // what is left of the current message, or nil
-}
-
-var errNotBinary = errors.New("a WebSocket message of MQTT must be binary")
-
-func (c *wsConn) Read(p []byte) (int, error) {
-	for {
-		if c.message == nil {
-			kind, r, err := c.NextReader()
-			if err != nil {
-				return 0, err
-			}
-			if kind != websocket.BinaryMessage { // [MQTT-6.0.0-1]
-				return 0, errNotBinary
-			}
-			c.message = r
-		}
-		n, err := c.message.Read(p)
-		if err == io.EOF {
-			c.message, err = nil, nil
-		}
-		if n > 0 || err != nil {
-			return n, err
-		}
-	}
-}
-
-// Write sends p as one message. mochi writes one packet at a time.
-func (c *wsConn) Write(p []byte) (int, error) {
-	if err := c.WriteMessage(websocket.BinaryMessage, p); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
-func (c *wsConn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }

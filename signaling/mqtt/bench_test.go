@@ -116,3 +116,20 @@ func BenchmarkOpen(b *testing.B) {
 		c.Close()
 	}
 }
+
+// BenchmarkOpenProven is BenchmarkOpen at a broker that wants the key proven.
+func BenchmarkOpenProven(b *testing.B) {
+	br := startStrict(b, broker.Config{})
+	k := newPrivate(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := mqtt.New(owner(k, br.URL()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := c.Wait(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		c.Close()
+	}
+}

@@ -51,11 +51,14 @@ func New(config Config) (*Channel, error) {
 	}
 	c := &Channel{
 		config:  config,
-		topic:   signaling.Topic(config.Key),
+		topic:   config.Topic,
 		queue:   newQueue(config.Queue),
 		out:     make(chan signaling.Delivery),
 		links:   make(map[address.Broker]*link),
 		changed: make(chan struct{}),
+	}
+	if c.topic == "" {
+		c.topic = signaling.Topic(config.Key)
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.mu.Lock()
@@ -99,6 +102,18 @@ func (c *Channel) Deliveries() <-chan signaling.Delivery { return c.out }
 // is no sign that it arrived. Else the error is ErrClosed, ErrTooLarge, the
 // context's, or a *BrokersError.
 func (c *Channel) Publish(ctx context.Context, to address.Key, brokers []address.Broker, payload []byte) error {
+	return c.publish(ctx, signaling.Topic(to), brokers, payload, false)
+}
+
+// Post is Publish on the topic that the channel itself is subscribed to: what
+// it posts comes back as a delivery, too. With retain, the broker is asked to
+// keep the message for those who subscribe later; whether it does is for them
+// to see.
+func (c *Channel) Post(ctx context.Context, brokers []address.Broker, payload []byte, retain bool) error {
+	return c.publish(ctx, c.topic, brokers, payload, retain)
+}
+
+func (c *Channel) publish(ctx context.Context, topic string, brokers []address.Broker, payload []byte, retain bool) error {
 	if len(payload) > c.config.MaxPayload {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(payload), c.config.MaxPayload)
 	}
@@ -106,7 +121,6 @@ func (c *Channel) Publish(ctx context.Context, to address.Key, brokers []address
 		return err
 	}
 	payload = bytes.Clone(payload) // it is written after we return, too
-	topic := signaling.Topic(to)
 	brokers = distinct(brokers)
 	results := make(chan BrokerError, len(brokers))
 	failed := &BrokersError{Op: "publish"}
@@ -125,7 +139,7 @@ func (c *Channel) Publish(ctx context.Context, to address.Key, brokers []address
 		}
 		asked++
 		s := l.session
-		c.wg.Go(func() { results <- BrokerError{Broker: b, Err: s.publish(ctx, topic, payload)} })
+		c.wg.Go(func() { results <- BrokerError{Broker: b, Err: s.publish(ctx, topic, payload, retain)} })
 	}
 	c.mu.Unlock()
 

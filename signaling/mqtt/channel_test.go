@@ -44,7 +44,15 @@ func newKey(t testing.TB) address.Key {
 	return k.Public()
 }
 
+// startBroker starts a broker as the public ones are: anyone may listen.
 func startBroker(t testing.TB, c broker.Config) *broker.Broker {
+	t.Helper()
+	c.Anyone = true
+	return startStrict(t, c)
+}
+
+// startStrict starts one that wants keys proven.
+func startStrict(t testing.TB, c broker.Config) *broker.Broker {
 	t.Helper()
 	if c.Listen == "" && c.TLS == nil && c.ListenWS == "" {
 		c.Listen = "127.0.0.1:0"

@@ -11,7 +11,7 @@
 //
 //	paho client        MQTT 3.1.1, clean session, random client id, QoS 0
 //	stream             checks packets that come in, keeps whole those that go out
-//	wsConn, tls.Conn   where the scheme asks for them
+//	wsstream, tls.Conn where the scheme asks for them
 //	wire               deadlines, SO_LINGER, first cause of an end
 //	Config.Dial        the node's dialer, which shares its port
 package mqtt
@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
@@ -35,6 +36,7 @@ const MaxPayload = 16<<10 - 128
 const (
 	maxEndpoints = 8  // of one broker
 	maxBrokers   = 64 // own and joined ones together
+	maxTopic     = 128
 )
 
 // Config says who listens, on which brokers. Key and Brokers are needed (a
@@ -42,6 +44,17 @@ const (
 type Config struct {
 	Key     address.Key      // whose topic is subscribed
 	Brokers []address.Broker // own brokers, best first, at most 64
+
+	// Topic is subscribed in place of that of Key, which may be zero then.
+	// Post publishes on it.
+	Topic string
+	// Retained hands on retained messages as well. On a signalling topic
+	// anybody could leave one for ever.
+	Retained bool
+
+	// Sign signs a hash as the PrivateKey of Key does, for brokers that let
+	// only a topic's owner listen. Default: such brokers can't be used.
+	Sign func(hash [32]byte) []byte
 
 	// Endpoints gives the URLs of a broker in order of preference; at most 8
 	// are tried. The schemes are tcp or mqtt (port 1883), tls, ssl or mqtts
@@ -63,7 +76,7 @@ type Config struct {
 	ConnectTimeout time.Duration // for one endpoint, from dialling to the SUBACK; default 15 s
 	WriteTimeout   time.Duration // for one write to a connection; default 10 s
 	Stagger        time.Duration // between the starts of two endpoints of a broker; default 300 ms
-	MinBackoff     time.Duration // pause before the first try again, jittered; default 1 s
+	MinBackoff     time.Duration // pause before the first try again, jittered; default 250 ms
 	MaxBackoff     time.Duration // and the longest it grows to; default 1 min
 	Linger         time.Duration // how long a joined broker is kept after the last leave; default 5 s, less than 0 is none
 
@@ -86,8 +99,11 @@ type State struct {
 }
 
 func (c Config) withDefaults() (Config, error) {
-	if c.Key.IsZero() {
-		return c, errors.New("a channel needs a key")
+	if c.Topic == "" && c.Key.IsZero() {
+		return c, errors.New("a channel needs a key or a topic")
+	}
+	if len(c.Topic) > maxTopic || strings.ContainsAny(c.Topic, "+#\x00") {
+		return c, fmt.Errorf("topic %.40q: want at most %d bytes without wildcards", c.Topic, maxTopic)
 	}
 	if len(c.Brokers) > maxBrokers {
 		return c, fmt.Errorf("a channel has at most %d brokers, not %d", maxBrokers, len(c.Brokers))
@@ -113,7 +129,7 @@ func (c Config) withDefaults() (Config, error) {
 		{&c.ConnectTimeout, 15 * time.Second},
 		{&c.WriteTimeout, 10 * time.Second},
 		{&c.Stagger, 300 * time.Millisecond},
-		{&c.MinBackoff, time.Second},
+		{&c.MinBackoff, 250 * time.Millisecond},
 		{&c.MaxBackoff, time.Minute},
 	} {
 		if *d.p <= 0 {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+
+	"github.com/sallyport-net/sallyport/signaling/proof"
 )
 
 // The packet types that a broker may send us (MQTT 3.1.1, 2.2.1), and the one
@@ -31,16 +33,21 @@ var errGoodbye = errors.New("broker ended the connection")
 type inbound struct {
 	src     *bufio.Reader
 	topic   string
-	limit   int // bytes of payload
+	limit   int  // bytes of payload
+	retains bool // whether retained messages are handed on
 	skipped *atomic.Uint64
+	asked   chan proof.Challenge // has an element when the broker wants a proof
 
 	greeted bool   // the CONNACK has come
 	buf     []byte // the current packet
 	rest    []byte // what Read has not handed on of it
 }
 
-func newInbound(src io.Reader, topic string, limit int, skipped *atomic.Uint64) *inbound {
-	return &inbound{src: bufio.NewReaderSize(src, 1024), topic: topic, limit: limit, skipped: skipped}
+func newInbound(src io.Reader, topic string, limit int, retains bool, skipped *atomic.Uint64) *inbound {
+	return &inbound{
+		src: bufio.NewReaderSize(src, 1024), topic: topic, limit: limit, retains: retains, skipped: skipped,
+		asked: make(chan proof.Challenge, 1),
+	}
 }
 
 // Read gives bytes of checked packets.
@@ -73,7 +80,7 @@ func (in *inbound) next() error {
 	case kind == typeConnack && flags == 0 && length == 2 && !in.greeted:
 		in.greeted = true
 	case kind == typePublish && flags&0x06 == 0: // QoS 0, as we subscribed
-		if flags&0x01 != 0 || length > 2+len(in.topic)+in.limit {
+		if flags&0x01 != 0 && !in.retains || length > max(in.longest(), proof.PacketSize) {
 			return in.skip(length)
 		}
 	case kind == typeSuback && flags == 0 && length == 3:
@@ -90,12 +97,33 @@ func (in *inbound) next() error {
 	switch {
 	case kind == typeConnack && body[1] > 5:
 		return fmt.Errorf("broker refused the connection with unknown code %d", body[1])
+	case kind == typeConnack:
+		// What came together with it is known before the subscription is asked for.
+		if ahead, _ := in.src.Peek(min(in.src.Buffered(), proof.PacketSize)); in.challenged(ahead) {
+			_, _ = in.src.Discard(len(ahead))
+		}
 	case kind == typePublish && !in.ours(body):
-		in.skipped.Add(1)
+		if !in.challenged(in.buf) {
+			in.skipped.Add(1)
+		}
 		return nil
 	}
 	in.rest = in.buf
 	return nil
+}
+
+// challenged keeps the first challenge of a connection.
+func (in *inbound) challenged(packet []byte) bool {
+	c, ok := proof.ParsePacket(packet)
+	if !ok {
+		return false
+	}
+	select {
+	case in.asked <- c:
+		return true
+	default:
+		return false
+	}
 }
 
 // length reads a remaining length: at most four bytes of seven bits.
@@ -136,9 +164,12 @@ func (in *inbound) skip(length int) error {
 	return err
 }
 
-// ours reports whether the body of a PUBLISH names our topic.
+// longest is the length of the body of our largest PUBLISH.
+func (in *inbound) longest() int { return 2 + len(in.topic) + in.limit }
+
+// ours reports whether the body of a PUBLISH names our topic, and fits.
 func (in *inbound) ours(body []byte) bool {
-	if len(body) < 2 {
+	if len(body) < 2 || len(body) > in.longest() {
 		return false
 	}
 	n := int(body[0])<<8 | int(body[1])

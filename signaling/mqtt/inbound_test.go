@@ -10,6 +10,8 @@ import (
 	"testing/iotest"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/sallyport-net/sallyport/signaling/proof"
 )
 
 // FuzzInbound: whatever comes in, what goes on to paho is whole packets of the
@@ -29,6 +31,9 @@ func FuzzInbound(f *testing.F) {
 	if len(seeds) == 0 {
 		f.Fatal("no seeds")
 	}
+	// A challenge, two of them, and a cut one.
+	challenge := hex.EncodeToString(proof.Challenge{7}.Packet())
+	seeds = append(seeds, "20020000"+challenge, "20020000"+challenge+challenge, "20020000d000"+challenge, "20020000"+challenge[:60])
 	for _, s := range seeds {
 		raw, err := hex.DecodeString(s)
 		if err != nil {
@@ -38,9 +43,11 @@ func FuzzInbound(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var skipped, skippedSlow atomic.Uint64
-		out, err := io.ReadAll(newInbound(bytes.NewReader(data), topic, limit, &skipped))
-		slow, _ := io.ReadAll(newInbound(iotest.OneByteReader(bytes.NewReader(data)), topic, limit, &skippedSlow))
-		if !bytes.Equal(out, slow) || skipped.Load() != skippedSlow.Load() {
+		in := newInbound(bytes.NewReader(data), topic, limit, false, &skipped)
+		inSlow := newInbound(iotest.OneByteReader(bytes.NewReader(data)), topic, limit, false, &skippedSlow)
+		out, err := io.ReadAll(in)
+		slow, _ := io.ReadAll(inSlow)
+		if !bytes.Equal(out, slow) || skipped.Load() != skippedSlow.Load() || len(in.asked) != len(inSlow.asked) {
 			t.Fatalf("%x and, byte by byte, %x", out, slow)
 		}
 		_ = err // any
@@ -78,7 +85,7 @@ func TestInboundPassesPackets(t *testing.T) {
 	good := "20020000" + "9003000100" + "d000" + "3011000d73616c6c79706f72742f312f616869"
 	raw, _ := hex.DecodeString(good)
 	var skipped atomic.Uint64
-	out, err := io.ReadAll(newInbound(bytes.NewReader(raw), "sallyport/1/a", 16, &skipped))
+	out, err := io.ReadAll(newInbound(bytes.NewReader(raw), "sallyport/1/a", 16, false, &skipped))
 	if err != nil || !bytes.Equal(out, raw) || skipped.Load() != 0 {
 		t.Errorf("%x, %d skipped, %v; want %x", out, skipped.Load(), err, raw)
 	}
@@ -90,7 +97,7 @@ func TestInboundSkipsWithoutMemory(t *testing.T) {
 	head, _ := hex.DecodeString("20020000" + "30ffffff7f")
 	src := io.MultiReader(bytes.NewReader(head), io.LimitReader(zeros{}, size), bytes.NewReader([]byte{0xd0, 0}))
 	var skipped atomic.Uint64
-	in := newInbound(src, "sallyport/1/a", 16, &skipped)
+	in := newInbound(src, "sallyport/1/a", 16, false, &skipped)
 	out, err := io.ReadAll(in)
 	if err != nil || hex.EncodeToString(out) != "20020000d000" || skipped.Load() != 1 {
 		t.Errorf("%x, %v, %d skipped", out, err, skipped.Load())
@@ -109,7 +116,7 @@ func TestInboundGivesReadErrors(t *testing.T) {
 	for _, s := range []string{"", "20", "2002", "200200", "20020000", "2002000030", "2002000030ff", "200200003003"} {
 		raw, _ := hex.DecodeString(s)
 		var skipped atomic.Uint64
-		_, err := io.ReadAll(newInbound(io.MultiReader(bytes.NewReader(raw), iotest.ErrReader(boom)), "t", 16, &skipped))
+		_, err := io.ReadAll(newInbound(io.MultiReader(bytes.NewReader(raw), iotest.ErrReader(boom)), "t", 16, false, &skipped))
 		if !errors.Is(err, boom) {
 			t.Errorf("%q: %v", s, err)
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/sallyport-net/sallyport/signaling/proof"
 )
 
 const (
@@ -114,7 +116,7 @@ func (c *Channel) openSession(ctx context.Context, e endpoint, deliver func(payl
 	s.stream = &stream{
 		Conn: conn,
 		wire: w,
-		in:   newInbound(conn, c.topic, c.config.MaxPayload, &c.skipped),
+		in:   newInbound(conn, c.topic, c.config.MaxPayload, c.config.Retained, &c.skipped),
 	}
 	s.client = paho.NewClient(c.options(s, s.stream))
 	// From here on, the end of ctx is the end of the connection, which all
@@ -130,7 +132,7 @@ func (c *Channel) openSession(ctx context.Context, e endpoint, deliver func(payl
 		w.abort(err)
 		return nil, err
 	}
-	err = s.subscribe(c.topic, deliver)
+	err = s.listen(&c.config, c.topic, s.stream.in.asked, deliver)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -162,11 +164,57 @@ func (c *Channel) options(s *session, conn net.Conn) *paho.ClientOptions {
 	return o
 }
 
+// listen subscribes, with a proof of the key where the broker asks for one. A
+// challenge that was not there in time costs a round trip.
+func (s *session) listen(c *Config, topic string, asked <-chan proof.Challenge, deliver func([]byte)) error {
+	refused := errRefused
+	if c.Topic != "" {
+		asked = nil // it is nobody's topic
+	}
+	for {
+		select {
+		case challenge := <-asked:
+			if c.Sign == nil {
+				return errNoProof
+			}
+			if err := s.prove(proof.Make(challenge, c.Key, c.Sign, s.endpoint.host)); err != nil {
+				return err
+			}
+			refused = fmt.Errorf("broker refused the proof of our key, and thus the subscription: is %q one of its names?", s.endpoint.host)
+			asked = nil // once
+		default:
+		}
+		switch err := s.subscribe(topic, c.Retained, deliver); {
+		case err != errRefused:
+			return err
+		case len(asked) == 0:
+			return refused
+		}
+	}
+}
+
+var (
+	errRefused = errors.New("broker refused the subscription")
+	errNoProof = errors.New("broker wants a proof of the key, which is not there to sign with")
+)
+
+// prove sends the answer to a challenge, and waits until it is written: paho
+// would send a SUBSCRIBE ahead of it.
+func (s *session) prove(answer []byte) error {
+	token := s.client.Publish(proof.Topic, 0, false, answer)
+	select {
+	case <-token.Done():
+		return token.Error()
+	case <-s.lost:
+		return errEnded
+	}
+}
+
 // subscribe waits for the SUBACK, at the longest until the wire ends.
-func (s *session) subscribe(topic string, deliver func([]byte)) error {
+func (s *session) subscribe(topic string, retained bool, deliver func([]byte)) error {
 	begin := time.Now()
 	token := s.client.Subscribe(topic, 0, func(_ paho.Client, m paho.Message) {
-		if !m.Retained() {
+		if retained || !m.Retained() {
 			deliver(m.Payload())
 		}
 	}).(*paho.SubscribeToken)
@@ -181,7 +229,7 @@ func (s *session) subscribe(topic string, deliver func([]byte)) error {
 	s.opened = time.Now()
 	s.subscribed = s.opened.Sub(begin)
 	if code, ok := token.Result()[topic]; !ok || code > 2 {
-		return errors.New("broker refused the subscription")
+		return errRefused
 	}
 	return nil
 }
@@ -192,7 +240,7 @@ func (s *session) open() bool { return s.client.IsConnectionOpen() }
 
 // publish hands a message to paho and waits until it is written, the
 // connection is lost, or ctx is done. It ends within handOver of any of them.
-func (s *session) publish(ctx context.Context, topic string, payload []byte) error {
+func (s *session) publish(ctx context.Context, topic string, payload []byte, retain bool) error {
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -202,7 +250,7 @@ func (s *session) publish(ctx context.Context, topic string, payload []byte) err
 	if !s.open() {
 		return ErrNotOpen
 	}
-	token := s.client.Publish(topic, 0, false, payload)
+	token := s.client.Publish(topic, 0, retain, payload)
 	select {
 	case <-token.Done():
 		if err := token.Error(); err != nil {

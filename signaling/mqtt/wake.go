@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// proof is what an open connection gets to show that it lives, or four
+	// lifeSign is what an open connection gets to show that it lives, or four
 	// round trips if those are longer, up to maxProof.
-	proof    = time.Second
+	lifeSign = time.Second
 	maxProof = 4 * time.Second
 	// young is an attempt that is left to go on: the kernel sends its SYN again
 	// by then.
@@ -39,7 +39,7 @@ func (c *Channel) Wake() {
 			l.hurry()
 			continue
 		}
-		limit := min(max(proof, 4*s.rtt()), maxProof)
+		limit := min(max(lifeSign, 4*s.rtt()), maxProof)
 		c.wg.Go(func() {
 			if !s.answers(c.ctx, limit) {
 				s.wire.abort(errSilent)

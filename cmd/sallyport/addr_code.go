@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sallyport-net/sallyport/node/code"
+)
+
+// codeConfig is who we are to the other side of a code.
+func (a *app) codeConfig(f *nodeFlags) (cfg code.Config, err error) {
+	key, err := a.loadKey(f.key)
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Brokers, err = f.parseBrokers(); err != nil {
+		return cfg, err
+	}
+	cfg.Self, err = f.namedAddress(key.Public())
+	return cfg, err
+}
+
+// offerAddress shows a code and waits until somebody has used it.
+func (a *app) offerAddress(ctx context.Context, f *nodeFlags, wait time.Duration) error {
+	cfg, err := a.codeConfig(f)
+	if err != nil {
+		return err
+	}
+	o, err := code.Offer(cfg)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	command := "sallyport contact add friend --code " + o.Code().String()
+	if a.json {
+		emit(a.out, codeEvent{"code", o.Code().String(), command})
+	} else {
+		fmt.Fprintf(a.out, "Code: %s\n", o.Code())
+		fmt.Fprintf(a.out, "There: %s\n", command)
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	stop := a.tellIdle(fmt.Sprintf("Nobody has used the code yet. Waiting for up to %v.", wait))
+	defer stop()
+	peer, err := o.Accept(ctx)
+	if err != nil {
+		if context.Cause(ctx) == context.DeadlineExceeded {
+			return &failure{status: statusAbsent, what: fmt.Sprintf("nobody used the code for %v", wait), hint: "try again, and longer with --wait", cause: err}
+		}
+		if f := explain(err); f.status == statusWrongCode {
+			f.hint = "run \"sallyport addr --code\" for a new one"
+			return f
+		}
+		return err
+	}
+	select {
+	case <-time.After(lastWord):
+	case <-ctx.Done():
+	}
+	if a.json {
+		emit(a.out, takenEvent{"taken", peer.Address.Key.String(), peer.Address.String()})
+		return nil
+	}
+	fmt.Fprintf(a.out, "Taken by: %s\n", peer.Address)
+	return nil
+}
+
+// lastWord is how long an offering stays to repeat its last message, should it
+// have been lost: the taker asks again twice a second.
+const lastWord = 1200 * time.Millisecond
+
+type codeEvent struct {
+	Event   string `json:"event"`
+	Code    string `json:"code"`
+	Command string `json:"command"`
+}
+
+type takenEvent struct {
+	Event   string `json:"event"`
+	ID      string `json:"id"`
+	Address string `json:"address"`
+}
+
+// tellIdle says something after a few seconds, and again now and then, until
+// stop is called.
+func (a *app) tellIdle(what string) (stop func()) {
+	ended := make(chan struct{})
+	gone := make(chan struct{})
+	begun := time.Now()
+	go func() {
+		defer close(gone)
+		timer := time.NewTimer(silence)
+		defer timer.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-timer.C:
+				timer.Reset(3 * repeat)
+			}
+			a.say("%s", what)
+			if a.json {
+				emit(a.err, waitingEvent{"waiting", milliseconds(time.Since(begun)), what})
+			}
+		}
+	}()
+	return func() { close(ended); <-gone }
+}
