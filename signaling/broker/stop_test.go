@@ -40,7 +40,7 @@ func TestStopThenGoodbye(t *testing.T) {
 
 // A client that takes nothing does not hold the end up.
 func TestCloseDoesNotWaitForSlowOnes(t *testing.T) {
-	b := start(t, broker.Config{PublishRate: 1e6, PublishBurst: 1e6, Queue: 1000, WriteTimeout: time.Hour})
+	b := start(t, broker.Config{PublishRate: 1e6, PublishBurst: 1e6, Queue: 8, WriteTimeout: time.Hour})
 	slow := dialConnect(t, b)
 	_ = slow.(*net.TCPConn).SetReadBuffer(4096)
 	if _, err := slow.Write([]byte{0x82, 18, 0, 1, 0, 13, 's', 'a', 'l', 'l', 'y', 'p', 'o', 'r', 't', '/', '1', '/', 'x', 0}); err != nil {
