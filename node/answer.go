@@ -127,11 +127,11 @@ func (n *Node) answerPunch(ctx context.Context, in signaling.In) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, punchTimeout)
 	defer cancel()
-	mappings := spread
+	most := spread
 	if permit.Left() >= 0 {
-		mappings = frugalSpread
+		most = frugalSpread
 	}
-	end, err := n.preparePunch(ctx, ours, meeting.Callee.Probe || p.Round > 0, p.Round, mappings, permit.Dest)
+	end, err := n.preparePunch(ctx, ours, needsOf(meeting.Callee, p.Round, most, permit.Dest...))
 	if err != nil {
 		n.log.Info("punch not prepared", "peer", in.From.Short(), "error", err)
 		_ = n.exchange.Refuse(ctx, in, signaling.RefusedBusy, "no mapping could be looked up")

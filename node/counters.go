@@ -136,7 +136,7 @@ func (n *Node) sampleCounters() {
 				continue
 			}
 			ok := n.counters.sample(p.addr, r, func() (nat.Mapping, error) {
-				held, err := n.lookUp(n.ctx, p.addr, r)
+				held, err := n.lookUp(n.ctx, p.addr, r, 1)
 				if err != nil {
 					return nat.Mapping{}, err
 				}

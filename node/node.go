@@ -45,11 +45,12 @@ type Node struct {
 	channel  *mqtt.Channel
 	exchange *signaling.Exchange
 	reflect  *reflector.Budget
-	calls    *calls    // our own attempts, by token
-	answers  *answered // nominations that we have taken, and dials that we owe
-	tuples   *tuples   // four-tuples of the warm port that are in use
-	counters *counters // port counters of our NATs
-	learned  *learned  // from earlier calls; nil where nothing is remembered
+	calls    *calls      // our own attempts, by token
+	answers  *answered   // nominations that we have taken, and dials that we owe
+	tuples   *tuples     // four-tuples of the warm port that are in use
+	counters *counters   // port counters of our NATs
+	fresh    *freshPorts // local ports for punches and looks
+	learned  *learned    // from earlier calls; nil where nothing is remembered
 
 	ownBrokers bool           // Config named some
 	probing    sync.WaitGroup // the probes of the start
@@ -92,7 +93,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		ownBrokers: ownBrokers,
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
-		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(),
+		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
 		stale: make(chan struct{}, 1),
 	}

@@ -138,7 +138,7 @@ func roundTime(m punch.Meeting, oneWay time.Duration) time.Duration {
 }
 
 func (c *call) punchRound(ctx context.Context, round int, p pair, m punch.Meeting, brokers []address.Broker) error {
-	end, err := c.node.preparePunch(ctx, p.ours, m.Caller.Probe || round > 0, round, spread, []netip.AddrPort{p.theirs.ExternalEndpoint()})
+	end, err := c.node.preparePunch(ctx, p.ours, needsOf(m.Caller, round, spread, p.theirs.ExternalEndpoint()))
 	if err != nil {
 		return err
 	}
