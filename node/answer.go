@@ -125,7 +125,17 @@ func (n *Node) answerPunch(ctx context.Context, in signaling.In) {
 		_ = n.exchange.Refuse(ctx, in, signaling.RefusedPolicy, "a birthday punch is for listed peers only: see --birthday and --allow")
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, punchTimeout)
+	oneWay := n.oneWay([]address.Broker{in.Broker}, theirs.BrokerRTT)
+	lasts := punchTimeout
+	if meeting.Caller.Probe || meeting.Callee.Probe {
+		// A prediction is right or not. Whoever goes on dialling for a round that
+		// the caller has given up takes the ports that the next one counts on.
+		lasts = round{number: p.Round}.limit(meeting, oneWay)
+		var done func()
+		ctx, done = n.answers.round(ctx, punched{attempt{in.From, m.Attempt}, p.At.Addr().Is6()}, p.Round)
+		defer done()
+	}
+	ctx, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
 	most := spread
 	if permit.Left() >= 0 {
@@ -138,7 +148,6 @@ func (n *Node) answerPunch(ctx context.Context, in signaling.In) {
 		return
 	}
 	defer end.release()
-	oneWay := n.oneWay([]address.Broker{in.Broker}, theirs.BrokerRTT)
 	wait := time.Duration(p.Fire)*time.Millisecond - time.Since(in.At)
 	if !slices.Contains(p.To, end.external[0]) {
 		wait = meeting.Wait(meeting.Callee, oneWay, true)
