@@ -92,15 +92,18 @@ func (c *call) punchPair(ctx context.Context, p pair) error {
 	if rounds == standingRounds && c.lessons.anewFirst(p, m.Method) {
 		first = 1
 	}
+	hedged := rounds == standingRounds // by the round that follows
 	for k := 0; k < rounds; {
-		r := round{number: (first + k) % rounds, brief: rounds == standingRounds && k < rounds-1}
+		r := round{number: (first + k) % rounds, brief: hedged && k < rounds-1}
 		c.lessons.tryPunch(p, m.Method, r.number > 0)
 		err = c.punchRound(ctx, r, p, m, brokers)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
 		case unheard(err) && time.Since(c.begun) < signalPatience:
-			// The peer has not taken part yet, so this was no round.
+			// The peer has not taken part yet, so this was no round. Its signals
+			// are slow, and are given time.
+			hedged = false
 		case final(err):
 			return err
 		default:
