@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +29,7 @@ type call struct {
 	secret signaling.Secret
 	token  link.Token
 	begun  time.Time
+	by     []Strategy
 
 	proven chan offer // of one place: the first counts
 	joined func() ([]address.Broker, error)
@@ -41,9 +44,10 @@ type call struct {
 
 	lessons *lessons // nil where nothing is remembered
 
-	mu   sync.Mutex
-	log  []Event
-	over bool // the race is
+	mu      sync.Mutex
+	claimed []netip.AddrPort // what is dialled or was
+	log     []Event
+	over    bool // the race is
 }
 
 // offer is a proven link and how it came.
@@ -53,7 +57,7 @@ type offer struct {
 }
 
 func (n *Node) newCall(peer address.Address) *call {
-	c := &call{node: n, peer: peer, begun: time.Now(), proven: make(chan offer, 1), punching: make(chan struct{}), punched: make(chan struct{}), hopeless: make(chan struct{})}
+	c := &call{node: n, peer: peer, begun: time.Now(), by: n.cfg.Strategies, proven: make(chan offer, 1), punching: make(chan struct{}), punched: make(chan struct{}), hopeless: make(chan struct{})}
 	c.despair = sync.OnceFunc(func() { close(c.hopeless) })
 	c.opened = sync.OnceFunc(func() { close(c.punching) })
 	_, _ = rand.Read(c.id[:])
@@ -102,6 +106,17 @@ func (c *call) proof(ctx context.Context, via Strategy, conn net.Conn) (*link.Li
 	linger(conn)
 	c.note(via, "proven")
 	return l, nil
+}
+
+// claim reports whether nobody else in this call has dialled e, nor will.
+func (c *call) claim(e netip.AddrPort) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Contains(c.claimed, e) {
+		return false
+	}
+	c.claimed = append(c.claimed, e)
+	return true
 }
 
 // offer hands a proven link to the race, which takes the first.

@@ -11,12 +11,13 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/node/session"
 	"github.com/sallyport-net/sallyport/signaling"
 )
 
 // Connect calls the peer that target names: an address in any form, or a bare
-// node id. Direct, reverse and punched connections race; the first whose peer
-// has proved the key wins. When ctx has no nearer end, Config.Timeout bounds
+// node id. Connections on the LAN, direct, reverse and punched ones race; the
+// first whose peer has proved the key wins. When ctx has no nearer end, Config.Timeout bounds
 // it. A failure is a *ConnectError with every attempt and a hint, or the error
 // of a target that cannot be parsed.
 func (n *Node) Connect(ctx context.Context, target string) (*Conn, error) {
@@ -29,21 +30,27 @@ func (n *Node) Connect(ctx context.Context, target string) (*Conn, error) {
 
 // ConnectAddress is Connect for an address that is parsed already.
 func (n *Node) ConnectAddress(ctx context.Context, peer address.Address) (*Conn, error) {
-	return n.open(ctx, peer, link.Stream)
+	return n.open(ctx, peer, false)
 }
 
 // Ping opens a connection on which the peer sends every byte back, without its
 // application seeing it.
 func (n *Node) Ping(ctx context.Context, peer address.Address) (*Conn, error) {
-	return n.open(ctx, peer, link.Ping)
+	return n.open(ctx, peer, true)
 }
 
-func (n *Node) open(ctx context.Context, peer address.Address, purpose link.Purpose) (*Conn, error) {
+func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn, error) {
 	if peer.Foreign != "" {
 		return nil, &ErrForeign{peer.Foreign}
 	}
 	if peer.Key == n.ID() {
 		return nil, errors.New("that address is this node's own")
+	}
+	if n.ctx.Err() != nil {
+		return nil, fmt.Errorf("connect: %w", net.ErrClosed)
+	}
+	if c := n.reuse(peer.Key, echo); c != nil {
+		return c, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timeout)
 	defer cancel()
@@ -62,13 +69,26 @@ func (n *Node) open(ctx context.Context, peer address.Address, purpose link.Purp
 		return nil, &ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx)}
 	}
 	took := time.Since(c.begun)
-	conn, err := o.link.Nominate(c.id, purpose)
+	stream, err := n.nominate(c, o, echo)
 	if err != nil {
 		return nil, &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}}
 	}
 	c.lessons.connected(o.via)
-	n.log.Info("connected", "peer", peer.Key.Short(), "via", string(o.via), "remote", conn.RemoteAddr(), "took", took)
-	return &Conn{Conn: conn, via: o.via, took: took, log: c.timeline()}, nil
+	n.log.Info("connected", "peer", peer.Key.Short(), "via", string(o.via), "remote", stream.RemoteAddr(), "took", took)
+	return &Conn{Stream: stream, took: took, log: c.timeline()}, nil
+}
+
+// nominate begins a session on the link that has won, with one stream.
+func (n *Node) nominate(c *call, o offer, echo bool) (*session.Stream, error) {
+	l, err := o.link.Nominate(c.id, link.Session)
+	if err != nil {
+		return nil, err
+	}
+	s, err := n.begin(l, c.id, o.via, &c.peer)
+	if err != nil {
+		return nil, err
+	}
+	return s.Open(echo)
 }
 
 // race runs every strategy that is allowed until one has offered a proven
@@ -84,30 +104,40 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 		runners.Wait()
 		c.end()
 	}()
-	if len(c.peer.Interfaces()) == 0 {
-		if err := c.refresh(ctx); err != nil {
-			return offer{}, []Failure{{Direct, err}}
-		}
-	}
-	c.lessons = c.node.learned.about(c)
-	run := map[Strategy]func(context.Context) error{Direct: c.direct, Reverse: c.reverse, Punch: c.punch, Relay: c.relay}
+	run := map[Strategy]func(context.Context) error{LAN: c.onLAN, Direct: c.direct, Reverse: c.reverse, Punch: c.punch, Relay: c.relay}
 	failed := make(chan Failure, len(run))
 	started := 0
-	for _, s := range Strategies() {
-		if !slices.Contains(c.node.cfg.Strategies, s) {
-			continue
-		}
+	start := func(s Strategy) {
 		started++
 		runners.Go(func() { failed <- Failure{s, run[s](ctx)} })
 	}
+	if c.allows(LAN) {
+		start(LAN)
+	}
+	others := slices.DeleteFunc(Strategies(), func(s Strategy) bool { return s == LAN || !c.allows(s) })
+	var located <-chan error // nil where nobody waits for it
+	if len(others) > 0 {
+		located = c.locate(ctx, &runners)
+	}
 	var failures []Failure
-	for len(failures) < started {
-		if len(failures) == started-1 {
+	for located != nil || len(failures) < started {
+		if located == nil && len(failures) == started-1 {
 			c.despair() // only the relay can be left
 		}
 		select {
 		case o := <-c.proven:
 			return o, nil
+		case err := <-located:
+			located = nil
+			if err != nil {
+				started++
+				failed <- Failure{others[0], err}
+				break
+			}
+			c.lessons = c.node.learned.about(c)
+			for _, s := range others {
+				start(s)
+			}
 		case f := <-failed:
 			if f.Err == nil {
 				f.Err = context.Cause(ctx)
@@ -129,6 +159,26 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 		return slices.Index(Strategies(), a.Strategy) - slices.Index(Strategies(), b.Strategy)
 	})
 	return offer{}, failures
+}
+
+// locate finds out where we are, and where the peer is, unless its address says
+// so. All strategies but LAN want to know.
+func (c *call) locate(ctx context.Context, runners *sync.WaitGroup) <-chan error {
+	located := make(chan error, 1)
+	runners.Go(func() {
+		select {
+		case <-c.node.ready:
+		case <-ctx.Done():
+			located <- ctx.Err()
+			return
+		}
+		if len(c.peer.Interfaces()) > 0 {
+			located <- nil
+		} else {
+			located <- c.refresh(ctx)
+		}
+	})
+	return located
 }
 
 // joinBrokers connects to the peer's brokers in the background. joined waits

@@ -22,6 +22,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/node/session"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 	"github.com/sallyport-net/sallyport/signaling/reflector"
@@ -46,22 +47,30 @@ type Node struct {
 	exchange *signaling.Exchange
 	reflect  *reflector.Budget
 	calls    *calls      // our own attempts, by token
+	sessions *sessions   // of both directions
 	answers  *answered   // nominations that we have taken, and dials that we owe
 	tuples   *tuples     // four-tuples of the warm port that are in use
 	counters *counters   // port counters of our NATs
 	fresh    *freshPorts // local ports for punches and looks
+	nearby   nearby      // who looks for us on our LANs
 	learned  *learned    // from earlier calls; nil where nothing is remembered
 
-	ownBrokers bool           // Config named some
-	probing    sync.WaitGroup // the probes of the start
-	stale      chan struct{}  // has an element when the mapping may have moved
-	lost       atomic.Bool    // a broker's connection was, and none has opened since
+	ownBrokers bool               // Config named some
+	ready      chan struct{}      // closed when New has waited, or would have
+	probing    sync.WaitGroup     // the probes of the start
+	stale      chan struct{}      // has an element when the mapping may have moved
+	changed    chan struct{}      // has one when the networks may be others
+	asking     sync.Mutex         // guards question
+	question   context.CancelFunc // ends what is being asked about them
+	shaken     bell               // rings when a router may have forgotten us
+	lost       atomic.Bool        // a broker's connection was, and none has opened since
 
 	accepting atomic.Bool
 	unproven  chan struct{} // a place for each accepted connection under proof
 	health    *health
 	backlog   chan *Conn
 
+	mu     sync.Mutex // between the beginning of work and Close
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	all    sync.WaitGroup
@@ -72,7 +81,7 @@ type Node struct {
 var _ net.Listener = (*Node)(nil)
 
 // New starts a node and returns when it knows its networks and a broker is
-// reached, or after four seconds at most: a node without a network starts all
+// reached, or after four seconds at most, unless Config.NoWait says otherwise: a node without a network starts all
 // the same, is usable on its LAN, and says in Health what is missing. ctx
 // bounds the start only; Close ends the node.
 func New(ctx context.Context, cfg Config) (*Node, error) {
@@ -93,9 +102,9 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		ownBrokers: ownBrokers,
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
-		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
+		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
-		stale: make(chan struct{}, 1),
+		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	n.learned = recall(cfg)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -104,12 +113,24 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		_ = warm.close()
 		return nil, err
 	}
+	if n.noSTUN() {
+		n.around.asked(list...)
+	}
 	n.all.Go(n.serve)
+	n.all.Go(n.watchNetworks)
 	if cfg.PortMap {
 		n.all.Go(n.mapPorts)
 	}
 	if n.learned != nil {
 		n.all.Go(func() { n.learned.keep(n.ctx) })
+	}
+	if cfg.NoWait {
+		n.all.Go(func() {
+			if n.waitReady(n.ctx) == nil {
+				n.sampleCounters()
+			}
+		})
+		return n, nil
 	}
 	if err := n.waitReady(ctx); err != nil {
 		_ = n.Close()
@@ -142,6 +163,7 @@ func (n *Node) startSignaling() error {
 
 // waitReady waits for the first reports and the first broker.
 func (n *Node) waitReady(ctx context.Context) error {
+	defer close(n.ready)
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	ready := make(chan struct{}, 2)
@@ -150,8 +172,11 @@ func (n *Node) waitReady(ctx context.Context) error {
 		ready <- struct{}{}
 	})
 	n.all.Go(func() {
-		n.health.note(&n.health.stun, n.probeAll(n.ctx))
+		ctx, end := n.untilChanged()
+		defer end()
+		n.health.note(&n.health.stun, n.probeAll(ctx))
 		ready <- struct{}{}
+		n.probing.Wait() // one question at a time leaves the warm port for a server
 		n.watch()
 	})
 	for range 2 {
@@ -202,6 +227,7 @@ func (Addr) Network() string { return "sallyport" }
 func (n *Node) Accept() (net.Conn, error) {
 	if !n.accepting.Swap(true) {
 		n.exchange.Admit(*n.cfg.Admission)
+		n.serveLAN()
 	}
 	select {
 	case c := <-n.backlog:
@@ -212,12 +238,18 @@ func (n *Node) Accept() (net.Conn, error) {
 }
 
 // Close ends the node and every attempt under way, and waits for its
-// goroutines. Connections that were handed out live on. It may be called more
-// than once.
+// goroutines. Connections that were handed out live on, as long as their path
+// does. It may be called more than once.
 func (n *Node) Close() error {
 	n.once.Do(func() {
+		n.mu.Lock()
 		n.cancel(net.ErrClosed)
+		n.mu.Unlock()
+		for _, s := range n.sessions.all(func(*session.Session) bool { return true }) {
+			s.Abandon()
+		}
 		errs := []error{n.warm.listener.Close(), n.exchange.Close(), n.channel.Close()}
+		n.nearby.stop()
 		n.all.Wait()
 		n.probing.Wait()
 		errs = append(errs, n.warm.lock.Close())
