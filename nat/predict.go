@@ -137,3 +137,32 @@ func (b Basis) wrap(port int) uint16 {
 	}
 	return r.Wrap(port)
 }
+
+// Typical gives the mapping from which most others of ms follow, on a NAT that
+// goes by the local port (Equal or Preserving) and draws from ports; the
+// freshest of several. A symmetric NAT has one port for each local one: where a
+// local port was mapped twice, for two servers, or its port was taken, the
+// mapping says nothing about the next one. It is false where no two mappings
+// of different local ports agree.
+func Typical(ms []Mapping, ports PortRange) (typical Mapping, ok bool) {
+	most := 0
+	for _, m := range ms {
+		follow := 0
+		for _, o := range ms {
+			if o.Local.Port() == m.Local.Port() || o.External.Addr() != m.External.Addr() {
+				continue
+			}
+			b := Basis{Last: m, Ports: ports, Delta: Delta{Kind: Preserving}}
+			if b.Ports.Size() == 0 {
+				b.Ports = PortRange{1024, math.MaxUint16}
+			}
+			if b.wrap(int(m.External.Port())+int(o.Local.Port())-int(m.Local.Port())) == o.External.Port() {
+				follow++
+			}
+		}
+		if follow > most || follow == most && most > 0 && m.Sent.After(typical.Sent) {
+			typical, most = m, follow
+		}
+	}
+	return typical, most > 0
+}

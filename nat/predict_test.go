@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -146,4 +147,52 @@ func TestPredictHolds(t *testing.T) {
 			t.Fatalf("%d predictions with %v in all", len(got), sum)
 		}
 	})
+}
+
+// TestTypical: on a symmetric NAT that goes by the local port, a local port
+// that was mapped twice, or whose port was taken, shows a port that tells
+// nothing; the prediction must not rest on it, wherever it stands.
+func TestTypical(t *testing.T) {
+	sent := time.Now()
+	see := func(local, external uint16) Mapping {
+		sent = sent.Add(time.Millisecond)
+		m := at(local, external)
+		m.Sent = sent
+		return m
+	}
+	for _, c := range []struct {
+		name  string
+		ms    []Mapping
+		ports PortRange
+		next  uint16 // of local port 41000; 0: nothing is typical
+	}{
+		{"nothing", nil, PortRange{}, 0},
+		{"one", []Mapping{see(40000, 50000)}, PortRange{}, 0},
+		{"two that agree", []Mapping{see(40000, 50000), see(40100, 50100)}, PortRange{}, 51000},
+		{"the last was mapped twice", []Mapping{see(40000, 50000), see(40100, 50100), see(40100, 7777)}, PortRange{}, 51000},
+		{"the first was taken", []Mapping{see(40000, 7777), see(40100, 50100), see(40200, 50200)}, PortRange{}, 51000},
+		{"one port, thrice", []Mapping{see(40000, 50000), see(40000, 50000), see(40000, 7777)}, PortRange{}, 0},
+		{"none agree", []Mapping{see(40000, 50000), see(40100, 7777), see(40200, 8888)}, PortRange{}, 0},
+		{"across the end", []Mapping{see(40000, 65000), see(40600, 65600-65536+1024), see(40700, 3000)}, PortRange{}, 65000 + 1000 - 65536 + 1024},
+		{"in a range of its own", []Mapping{see(40000, 20000), see(40100, 20100), see(41900, 20900)}, PortRange{20000, 20999}, 20000},
+		{"of two addresses", []Mapping{see(40000, 50000), func() Mapping {
+			m := see(40100, 50100)
+			m.External = netip.AddrPortFrom(netip.MustParseAddr("203.0.113.77"), 50100)
+			return m
+		}()}, PortRange{}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, ok := Typical(c.ms, c.ports)
+			if ok != (c.next != 0) {
+				t.Fatalf("got %v, %v", m, ok)
+			}
+			if !ok {
+				return
+			}
+			got := Predict(Basis{Type: Symmetric, Delta: Delta{Kind: Preserving}, Last: m, Local: 41000, Ports: c.ports})
+			if len(got) == 0 || got[0].Port != c.next {
+				t.Errorf("from %v follows %v, want %d", m, got, c.next)
+			}
+		})
+	}
 }

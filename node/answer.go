@@ -125,20 +125,29 @@ func (n *Node) answerPunch(ctx context.Context, in signaling.In) {
 		_ = n.exchange.Refuse(ctx, in, signaling.RefusedPolicy, "a birthday punch is for listed peers only: see --birthday and --allow")
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, punchTimeout)
-	defer cancel()
-	mappings := spread
-	if permit.Left() >= 0 {
-		mappings = frugalSpread
+	oneWay := n.oneWay([]address.Broker{in.Broker}, theirs.BrokerRTT)
+	lasts := punchTimeout
+	if meeting.Caller.Probe || meeting.Callee.Probe {
+		// A prediction is right or not. Whoever goes on dialling for a round that
+		// the caller has given up takes the ports that the next one counts on.
+		lasts = round{number: p.Round}.limit(meeting, oneWay)
+		var done func()
+		ctx, done = n.answers.round(ctx, punched{attempt{in.From, m.Attempt}, p.At.Addr().Is6()}, p.Round)
+		defer done()
 	}
-	end, err := n.preparePunch(ctx, ours, meeting.Callee.Probe || p.Round > 0, p.Round, mappings, permit.Dest)
+	ctx, cancel := context.WithTimeout(ctx, lasts)
+	defer cancel()
+	most := spread
+	if permit.Left() >= 0 {
+		most = frugalSpread
+	}
+	end, err := n.preparePunch(ctx, ours, needsOf(meeting.Callee, p.Round, most, permit.Dest...))
 	if err != nil {
 		n.log.Info("punch not prepared", "peer", in.From.Short(), "error", err)
 		_ = n.exchange.Refuse(ctx, in, signaling.RefusedBusy, "no mapping could be looked up")
 		return
 	}
 	defer end.release()
-	oneWay := n.oneWay([]address.Broker{in.Broker}, theirs.BrokerRTT)
 	wait := time.Duration(p.Fire)*time.Millisecond - time.Since(in.At)
 	if !slices.Contains(p.To, end.external[0]) {
 		wait = meeting.Wait(meeting.Callee, oneWay, true)

@@ -30,6 +30,19 @@ type answered struct {
 	order   []taken
 	working map[attempt]map[int]context.CancelFunc
 	next    int
+	rounds  map[punched]*turn
+}
+
+// punched names the punches of an attempt in one address family.
+type punched struct {
+	attempt
+	v6 bool
+}
+
+// turn is the round of them that is under way.
+type turn struct {
+	number int
+	end    context.CancelFunc
 }
 
 type taken struct {
@@ -38,7 +51,7 @@ type taken struct {
 }
 
 func newAnswered() *answered {
-	return &answered{taken: make(map[attempt]bool), working: make(map[attempt]map[int]context.CancelFunc)}
+	return &answered{taken: make(map[attempt]bool), working: make(map[attempt]map[int]context.CancelFunc), rounds: make(map[punched]*turn)}
 }
 
 // take decides an attempt: the first nomination wins, whatever we still do for
@@ -86,6 +99,31 @@ func (a *answered) work(ctx context.Context, peer address.Key, id [16]byte) (_ c
 		delete(a.working[key], n)
 		if len(a.working[key]) == 0 {
 			delete(a.working, key)
+		}
+	}
+}
+
+// round gives a context for one round of a punch: it ends when that round comes
+// again, or a later one. done must be called.
+func (a *answered) round(ctx context.Context, p punched, number int) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if before := a.rounds[p]; before != nil {
+		if before.number > number {
+			cancel()
+			return ctx, cancel
+		}
+		before.end()
+	}
+	mine := &turn{number, cancel}
+	a.rounds[p] = mine
+	return ctx, func() {
+		cancel()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.rounds[p] == mine {
+			delete(a.rounds, p)
 		}
 	}
 }

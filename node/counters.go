@@ -26,9 +26,10 @@ const (
 // counters follow the port counters of our NATs in the background, so that a
 // punch can begin without looking its mapping up first.
 type counters struct {
-	wake chan struct{}
-	mu   sync.Mutex
-	m    map[netip.Addr]*followed
+	wake   chan struct{}
+	mu     sync.Mutex
+	m      map[netip.Addr]*followed
+	probes map[netip.Addr]int // under way, each of which takes ports of its own
 }
 
 // followed is one counter. A sample that was begun before a punch took ports of
@@ -40,7 +41,7 @@ type followed struct {
 }
 
 func newCounters() *counters {
-	return &counters{wake: make(chan struct{}, 1), m: make(map[netip.Addr]*followed)}
+	return &counters{wake: make(chan struct{}, 1), m: make(map[netip.Addr]*followed), probes: make(map[netip.Addr]int)}
 }
 
 // of gives the counter of the NAT before local; the mutex is held.
@@ -59,7 +60,7 @@ func (c *counters) sample(local netip.Addr, r nat.Report, look func() (nat.Mappi
 	c.mu.Lock()
 	f := c.of(local, r)
 	before := f.changes
-	idle := f.punches == 0
+	idle := f.punches == 0 && c.probes[local] == 0
 	c.mu.Unlock()
 	if !idle {
 		return false
@@ -84,7 +85,7 @@ func (c *counters) draw(local netip.Addr, r nat.Report, mappings int, now time.T
 	defer c.mu.Unlock()
 	f := c.of(local, r)
 	drift, ok := f.Drift(now)
-	if !ok || f.punches > 0 || drift > driftPerMapping*float64(mappings) {
+	if !ok || f.punches > 0 || c.probes[local] > 0 || drift > driftPerMapping*float64(mappings) {
 		return nat.Mapping{}, nil, false
 	}
 	m = f.Last // taking forgets it
@@ -97,7 +98,7 @@ func (c *counters) looked(local netip.Addr, r nat.Report, m nat.Mapping) (done f
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := c.of(local, r)
-	if f.punches == 0 {
+	if f.punches == 0 && c.probes[local] == 0 {
 		f.Counter = f.Add(m)
 	}
 	return c.take(f)
@@ -113,11 +114,42 @@ func (c *counters) take(f *followed) (done func()) {
 		defer c.mu.Unlock()
 		f.punches--
 		f.changes++
-		select {
-		case c.wake <- struct{}{}:
-		default:
-		}
+		c.resample()
 	})
+}
+
+// resample asks for a new sample.
+func (c *counters) resample() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// probing begins a probe of the NAT before local, which takes ports from its
+// counter: no sample counts from then on until done is called.
+func (c *counters) probing(local netip.Addr) (done func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.probes[local]++
+	c.forget(local)
+	return sync.OnceFunc(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.probes[local]--; c.probes[local] == 0 {
+			delete(c.probes, local)
+		}
+		c.forget(local)
+		c.resample()
+	})
+}
+
+// forget drops the last sample and any that is being taken; the mutex is held.
+func (c *counters) forget(local netip.Addr) {
+	if f := c.m[local]; f != nil {
+		f.changes++
+		f.Counter = f.Skip()
+	}
 }
 
 // counts reports whether the NAT of a report draws its ports from a counter.
@@ -136,7 +168,7 @@ func (n *Node) sampleCounters() {
 				continue
 			}
 			ok := n.counters.sample(p.addr, r, func() (nat.Mapping, error) {
-				held, err := n.lookUp(n.ctx, p.addr, r)
+				held, err := n.lookUp(n.ctx, p.addr, r, 1)
 				if err != nil {
 					return nat.Mapping{}, err
 				}

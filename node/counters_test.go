@@ -73,6 +73,50 @@ func TestCountersDropAnOvertakenSample(t *testing.T) {
 	}
 }
 
+// Our own probes take ports as well: what was sampled before or meanwhile says
+// nothing, and what they took is not counted as taken by others.
+func TestCountersMindOurProbes(t *testing.T) {
+	local := netip.MustParseAddr("192.168.1.2")
+	c := newCounters()
+	sample := func(second int, port uint16) bool {
+		return c.sample(local, plusOne, func() (nat.Mapping, error) { return seenAt(second, port), nil })
+	}
+	foreseen := func(second int) bool {
+		_, done, ok := c.draw(local, plusOne, spread, seenAt(second, 1).At)
+		if ok {
+			done()
+		}
+		return ok
+	}
+	sample(0, 5000)
+	sample(20, 5001)
+	done := c.probing(local)
+	if foreseen(21) {
+		t.Error("foreseen in the midst of a probe")
+	}
+	if sample(21, 5003) {
+		t.Error("a sample in the midst of a probe counts")
+	}
+	done()
+	select {
+	case <-c.wake:
+	default:
+		t.Error("the end of a probe asks for no sample")
+	}
+	if foreseen(22) {
+		t.Error("foreseen from before a probe")
+	}
+	if !sample(23, 5020) || !foreseen(24) {
+		t.Error("not foreseen though a sample followed the probe")
+	}
+	if c.sample(local, plusOne, func() (nat.Mapping, error) {
+		c.probing(local)()
+		return seenAt(25, 5021), nil
+	}) {
+		t.Error("a sample that a probe has overtaken counts")
+	}
+}
+
 func TestCountersMindTheNoise(t *testing.T) {
 	local := netip.MustParseAddr("192.168.1.2")
 	c := newCounters()

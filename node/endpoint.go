@@ -29,45 +29,60 @@ type endpoint struct {
 	release  func()
 }
 
+// needs is what one round wants of our end.
+type needs struct {
+	look     bool // for a mapping of now, though one may stand
+	round    int  // from 0
+	mappings int  // at most, where the next port is a prediction
+	toward   []netip.AddrPort
+}
+
+// needsOf gives them for one end's part of a meeting: a later round takes a
+// fresh mapping, since the one that stands did not serve.
+func needsOf(a punch.Action, round, mappings int, toward ...netip.AddrPort) needs {
+	return needs{look: a.Probe || round > 0, round: round, mappings: mappings, toward: toward}
+}
+
 // preparePunch takes the warm port where its mapping stands and its four-tuple
 // towards the peer is free. Otherwise it takes a fresh port: whose mapping is
 // looked up, or known where the NAT keeps the port numbers. The connection that
 // revealed a mapping is kept until release, since some NATs end the mapping
 // with it.
-func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp bool, round, spread int, toward []netip.AddrPort) (*endpoint, error) {
+func (n *Node) preparePunch(ctx context.Context, i address.Interface, want needs) (*endpoint, error) {
 	local := n.around.local(i.Index)
 	r := n.around.report(local)
-	if !lookUp {
-		if release, ok := n.tuples.take(toward); ok {
+	if !want.look {
+		if release, ok := n.tuples.take(want.toward); ok {
 			return &endpoint{
 				local: []netip.AddrPort{netip.AddrPortFrom(local, n.warm.port)}, external: []netip.AddrPort{i.ExternalEndpoint()},
 				depth: r.Depth, release: release,
 			}, nil
 		}
 	}
-	if !i.NAT.Translates() || !lookUp && keepsPorts(r) {
-		return unaskedEndpoint(r, local)
+	if !i.NAT.Translates() || !want.look && (keepsPorts(r) || random(i)) {
+		return n.unaskedEndpoint(i, r, local)
 	}
-	if last, done, ok := n.foreseen(local, r, round, spread); ok {
-		base, err := freePort(local)
+	if last, done, ok := n.foreseen(local, r, want); ok {
+		base, err := n.fresh.row(local, mappings(r, want.mappings))
 		if err != nil {
 			done()
 			return nil, err
 		}
-		e := predicted(r, last, base, 0, spread)
+		e := predicted(r, last, base, 0, want.mappings)
 		e.release = done
 		return e, nil
 	}
-	held, err := n.lookUp(ctx, local, r)
+	row, ahead := 1, 0 // ports, and where in the row the punch begins
+	if r.Type == nat.Symmetric {
+		row, ahead = 1+mappings(r, want.mappings), 1
+	}
+	held, err := n.lookUp(ctx, local, r, row)
 	if err != nil {
 		return nil, fmt.Errorf("looking up a fresh mapping: %w", err)
 	}
 	m := held.Mapping()
-	base := m.Local
-	if r.Type == nat.Symmetric && base.Port() < 65535 {
-		base = netip.AddrPortFrom(base.Addr(), base.Port()+1)
-	}
-	e := predicted(r, m, base, held.Later, spread)
+	base := netip.AddrPortFrom(m.Local.Addr(), m.Local.Port()+uint16(ahead))
+	e := predicted(r, m, base, held.Later, want.mappings)
 	e.release = func() { _ = held.Close() }
 	if counts(r) {
 		done := n.counters.looked(local, r, m)
@@ -76,18 +91,32 @@ func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp boo
 	return e, nil
 }
 
+// mappings is how many are made for a punch, of spread that may be: one where
+// nobody else moves the next port.
+func mappings(r nat.Report, spread int) int {
+	if counts(r) {
+		return spread
+	}
+	return 1
+}
+
+// random reports whether no port of the NAT can be known, so that a look would
+// tell nothing but its address.
+func random(i address.Interface) bool { return i.NAT == nat.Symmetric && !i.Delta.Predictable() }
+
 // foreseen gives a mapping from which the next one of a symmetric NAT follows
-// without a fresh look: any where the NAT goes by the local port, and a recent
-// one where it has a counter that was followed. Only a first round dares it.
-func (n *Node) foreseen(local netip.Addr, r nat.Report, round, spread int) (m nat.Mapping, done func(), ok bool) {
+// without a fresh look: where the NAT goes by the local port, one that most
+// others agree with, and where it has a counter that was followed, a recent one.
+// Only a first round dares it.
+func (n *Node) foreseen(local netip.Addr, r nat.Report, want needs) (m nat.Mapping, done func(), ok bool) {
 	switch {
-	case r.Type != nat.Symmetric || round > 0:
+	case r.Type != nat.Symmetric || want.round > 0:
 	case r.Delta.Kind == nat.Equal, r.Delta.Kind == nat.Preserving:
-		if k := len(r.TCP.Samples); k > 0 && r.Sure() {
-			return r.TCP.Samples[k-1], func() {}, true
+		if m, ok := nat.Typical(r.TCP.Samples, r.TCP.Ports); ok && r.Sure() {
+			return m, func() {}, true
 		}
 	case counts(r):
-		return n.counters.draw(local, r, spread, time.Now())
+		return n.counters.draw(local, r, want.mappings, time.Now())
 	}
 	return nat.Mapping{}, nil, false
 }
@@ -98,43 +127,50 @@ func keepsPorts(r nat.Report) bool {
 	return r.Warm.IsValid() && r.Type != nat.Symmetric && (r.Delta.Kind == nat.Equal || r.Delta.Kind == nat.Preserving) && r.Sure()
 }
 
-// unaskedEndpoint takes a fresh port of which the outside is known.
-func unaskedEndpoint(r nat.Report, local netip.Addr) (*endpoint, error) {
-	l, err := freePort(local)
+// unaskedEndpoint takes a fresh port of which the outside is known, or cannot be.
+func (n *Node) unaskedEndpoint(i address.Interface, r nat.Report, local netip.Addr) (*endpoint, error) {
+	l, err := n.fresh.row(local, 1)
 	if err != nil {
 		return nil, err
 	}
 	e := &endpoint{local: []netip.AddrPort{l}, external: []netip.AddrPort{l}, fresh: true, depth: r.Depth, release: func() {}}
-	if r.NATed() {
-		port := l.Port()
-		if r.Delta.Kind == nat.Preserving {
-			port += r.Warm.Port() - r.WarmPort
+	switch {
+	case random(i):
+		e.external[0] = i.ExternalEndpoint() // of which the address holds
+	case r.NATed():
+		e.external[0] = netip.AddrPortFrom(r.External, l.Port())
+		warm := nat.Mapping{Local: netip.AddrPortFrom(local, r.WarmPort), External: r.Warm}
+		for _, p := range nat.Predict(nat.Basis{Type: r.Type, Delta: r.Delta, Last: warm, Local: l.Port(), Ports: r.TCP.Ports, Most: 1}) {
+			e.external[0] = netip.AddrPortFrom(r.External, p.Port)
 		}
-		e.external[0] = netip.AddrPortFrom(r.External, port)
 	}
 	return e, nil
 }
 
-// lookUp maps a fresh port. On a NAT whose every mapping moves a counter one
-// server is asked after another, the nearest first; otherwise all at once.
-func (n *Node) lookUp(ctx context.Context, local netip.Addr, r nat.Report) (*probe.Held, error) {
-	cfg := probe.MapConfig{Local: netip.AddrPortFrom(local, 0), Servers: n.cfg.STUNTCP, Logger: n.log}
-	if r.Type != nat.Symmetric {
-		return probe.Map(ctx, cfg)
+// lookUp maps the first of row fresh ports that follow one another. On a NAT
+// whose every mapping moves a counter one server is asked after another, the
+// nearest first; otherwise all at once.
+func (n *Node) lookUp(ctx context.Context, local netip.Addr, r nat.Report, row int) (*probe.Held, error) {
+	ask := func(timeout time.Duration, servers ...string) (*probe.Held, error) {
+		from, err := n.fresh.row(local, row)
+		if err != nil {
+			return nil, err
+		}
+		return probe.Map(ctx, probe.MapConfig{Local: from, Servers: servers, Timeout: timeout, Logger: n.log})
 	}
-	cfg.Timeout = time.Second
+	if r.Type != nat.Symmetric {
+		return ask(0, n.cfg.STUNTCP...)
+	}
 	var failed error
 	for _, server := range nearest(r.TCP.Samples, 3) {
-		cfg.Servers = []string{server.String()}
-		held, err := probe.Map(ctx, cfg)
+		held, err := ask(time.Second, server.String())
 		if err == nil {
 			return held, nil
 		}
 		failed = err
 	}
 	if failed == nil {
-		cfg.Servers = n.cfg.STUNTCP
-		return probe.Map(ctx, cfg)
+		return ask(time.Second, n.cfg.STUNTCP...)
 	}
 	return nil, failed
 }
@@ -163,25 +199,18 @@ func predicted(r nat.Report, m nat.Mapping, base netip.AddrPort, later, spread i
 	if r.Type != nat.Symmetric {
 		return e
 	}
-	n, aim := spread, spread-2
-	if r.Delta.Kind != nat.Independent {
-		n, aim = 1, 0 // nobody else moves these
-	}
+	n := mappings(r, spread)
 	b := nat.Basis{Type: r.Type, Delta: r.Delta, Last: m, Ports: r.TCP.Ports, Most: 1}
 	var local, external []netip.AddrPort
 	for k := range n {
-		port := int(base.Port()) + k
-		if port > 65535 {
-			break
-		}
-		b.Local, b.Between = uint16(port), later+k
+		b.Local, b.Between = base.Port()+uint16(k), later+k
 		for _, p := range nat.Predict(b) {
 			local = append(local, netip.AddrPortFrom(base.Addr(), b.Local))
 			external = append(external, netip.AddrPortFrom(m.External.Addr(), p.Port))
 		}
 	}
 	if len(external) > 0 { // else: random, and the peer needs the address alone
-		e.local, e.external = local, external[min(aim, len(external)-1):][:1]
+		e.local, e.external = local, external[max(len(external)-2, 0):][:1]
 	}
 	return e
 }

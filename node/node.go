@@ -46,13 +46,14 @@ type Node struct {
 	channel  *mqtt.Channel
 	exchange *signaling.Exchange
 	reflect  *reflector.Budget
-	calls    *calls    // our own attempts, by token
-	sessions *sessions // of both directions
-	answers  *answered // nominations that we have taken, and dials that we owe
-	tuples   *tuples   // four-tuples of the warm port that are in use
-	counters *counters // port counters of our NATs
-	nearby   nearby    // who looks for us on our LANs
-	learned  *learned  // from earlier calls; nil where nothing is remembered
+	calls    *calls      // our own attempts, by token
+	sessions *sessions   // of both directions
+	answers  *answered   // nominations that we have taken, and dials that we owe
+	tuples   *tuples     // four-tuples of the warm port that are in use
+	counters *counters   // port counters of our NATs
+	fresh    *freshPorts // local ports for punches and looks
+	nearby   nearby      // who looks for us on our LANs
+	learned  *learned    // from earlier calls; nil where nothing is remembered
 
 	ownBrokers bool               // Config named some
 	ready      chan struct{}      // closed when New has waited, or would have
@@ -101,7 +102,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		ownBrokers: ownBrokers,
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
-		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(),
+		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
 		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1), ready: make(chan struct{}),
 	}

@@ -49,6 +49,7 @@ func (n *Node) probeAll(ctx context.Context) error {
 
 // probe asks everything about one place, and learns the last report.
 func (n *Node) probe(ctx context.Context, p place, progress func(nat.Report)) error {
+	defer n.counters.probing(p.addr)()
 	r, err := probe.Run(ctx, probe.Config{
 		Servers: n.cfg.STUN, TCPServers: n.cfg.STUNTCP,
 		Local: p.addr, WarmPort: n.warm.port, Logger: n.log, Progress: progress,

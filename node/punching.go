@@ -21,6 +21,11 @@ const (
 	// the kernel's next one after 1 s, more by another round. A proof that is
 	// under way then may end.
 	roundTimeout = 1200 * time.Millisecond
+	// briefTimeout is the same for a round between standing mappings that is not
+	// the last: the next round's SYNs are out as soon as the kernel would repeat
+	// those of this one, and from fresh ports. What the peer's kernel repeats
+	// still finds our listener.
+	briefTimeout = 700 * time.Millisecond
 	// signalPatience is how long a peer may leave every signal of a call
 	// unanswered before it counts as absent.
 	signalPatience = 5 * time.Second
@@ -87,15 +92,18 @@ func (c *call) punchPair(ctx context.Context, p pair) error {
 	if rounds == standingRounds && c.lessons.anewFirst(p, m.Method) {
 		first = 1
 	}
+	hedged := rounds == standingRounds // by the round that follows
 	for k := 0; k < rounds; {
-		round := (first + k) % rounds
-		c.lessons.tryPunch(p, m.Method, round > 0)
-		err = c.punchRound(ctx, round, p, m, brokers)
+		r := round{number: (first + k) % rounds, brief: hedged && k < rounds-1}
+		c.lessons.tryPunch(p, m.Method, r.number > 0)
+		err = c.punchRound(ctx, r, p, m, brokers)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
 		case unheard(err) && time.Since(c.begun) < signalPatience:
-			// The peer has not taken part yet, so this was no round.
+			// The peer has not taken part yet, so this was no round. Its signals
+			// are slow, and are given time.
+			hedged = false
 		case final(err):
 			return err
 		default:
@@ -129,29 +137,38 @@ func final(err error) bool {
 	return errors.Is(err, signaling.ErrRefused) || errors.Is(err, signaling.ErrNoBroker) || errors.Is(err, signaling.ErrNoAnswer)
 }
 
-// roundTime is how long one round may take, its signals included.
-func roundTime(m punch.Meeting, oneWay time.Duration) time.Duration {
-	if m.Method == punch.ByBirthday {
+// round is one try of a punch.
+type round struct {
+	number int  // from 0, as the peer is told: later ones take fresh ports
+	brief  bool // another one follows that does as well
+}
+
+// limit is how long it may take, its signals included.
+func (r round) limit(m punch.Meeting, oneWay time.Duration) time.Duration {
+	switch {
+	case m.Method == punch.ByBirthday:
 		return birthdayTimeout + 2*oneWay
+	case r.brief:
+		return briefTimeout + 4*oneWay
 	}
 	return roundTimeout + 4*oneWay
 }
 
-func (c *call) punchRound(ctx context.Context, round int, p pair, m punch.Meeting, brokers []address.Broker) error {
-	end, err := c.node.preparePunch(ctx, p.ours, m.Caller.Probe || round > 0, round, spread, []netip.AddrPort{p.theirs.ExternalEndpoint()})
+func (c *call) punchRound(ctx context.Context, r round, p pair, m punch.Meeting, brokers []address.Broker) error {
+	end, err := c.node.preparePunch(ctx, p.ours, needsOf(m.Caller, r.number, spread, p.theirs.ExternalEndpoint()))
 	if err != nil {
 		return err
 	}
 	defer end.release()
 	c.note(Punch, "%s, %s: from %v, seen as %v", m.Method, m.Why, end.local[0], end.external[0])
 	oneWay := c.node.oneWay(brokers, p.theirs.BrokerRTT)
-	ctx, cancel := context.WithTimeout(ctx, roundTime(m, oneWay))
+	ctx, cancel := context.WithTimeout(ctx, r.limit(m, oneWay))
 	defer cancel()
 	msg := signaling.Message{Kind: signaling.KindPunch, Attempt: c.id, Punch: &signaling.Punch{
-		Secret: c.secret, Role: roleOf(m.Callee), Round: round, From: end.external, At: p.theirs.ExternalEndpoint(),
+		Secret: c.secret, Role: roleOf(m.Callee), Round: r.number, From: end.external, At: p.theirs.ExternalEndpoint(),
 		Fire: m.Wait(m.Callee, oneWay, false).Milliseconds(),
 	}}
-	if m.Callee.Probe || round > 0 {
+	if m.Callee.Probe || r.number > 0 {
 		return c.punchAfterAnswer(ctx, m, end, brokers, msg, oneWay)
 	}
 	msg.Punch.To = []netip.AddrPort{p.theirs.ExternalEndpoint()}

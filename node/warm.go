@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"strconv"
 	"syscall"
 	"time"
@@ -87,13 +86,3 @@ func coldDialer() *net.Dialer {
 }
 
 func (w *warmPort) close() error { return errors.Join(w.listener.Close(), w.lock.Close()) }
-
-// freePort names a local port that nobody uses at the moment.
-func freePort(local netip.Addr) (netip.AddrPort, error) {
-	l, err := net.Listen("tcp", netip.AddrPortFrom(local, 0).String())
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort(), nil
-}

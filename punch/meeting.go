@@ -175,8 +175,14 @@ const lastMargin = 10 * time.Millisecond
 // sent the last message, and not where it received it. The direct path is
 // seldom longer than the one through a broker, so oneWay bounds both.
 func (m Meeting) Wait(a Action, oneWay time.Duration, sent bool) time.Duration {
-	if a.Prime || m.Method == Inward && !a.Last {
+	switch {
+	case a.Prime, m.Method == Inward && !a.Last:
 		return 0
+	case m.Method == Inward && !sent:
+		return 0 // the other end opened its NAT when it sent the message, and that took longer
+	case m.Method == Inward:
+		// It opens on receipt. The way of our SYN is a margin besides.
+		return oneWay + oneWay/4 + lastMargin
 	}
 	var wait time.Duration
 	if sent {

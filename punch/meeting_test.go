@@ -151,4 +151,13 @@ func TestWaits(t *testing.T) {
 	if a, b := m.Wait(m.Caller, s, true), m.Wait(m.Callee, s, false); a != 0 || b != 0 {
 		t.Errorf("primed: caller waits %v, callee %v", a, b)
 	}
+	if m, err = Choose(deep(restricted), random); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := m.Wait(m.Caller, s, true), m.Wait(m.Callee, s, false); a != 0 || b != 0 {
+		t.Errorf("inward: the opener waits %v, and who is told when it is done %v", a, b)
+	}
+	if b := m.Wait(m.Callee, s, true); b <= s || b > 2*s {
+		t.Errorf("inward: who tells the opener waits %v", b)
+	}
 }
