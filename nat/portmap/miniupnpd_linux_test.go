@@ -72,7 +72,9 @@ type mapped struct {
 
 func (h *home) mapped(r role) (*mapped, string) {
 	h.t.Helper()
-	r.Local, r.Port = h.host.Addr(), 40123
+	if r.Port = 40123; !r.Local.IsValid() {
+		r.Local = h.host.Addr()
+	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		h.t.Fatal(err)
