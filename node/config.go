@@ -80,7 +80,7 @@ type Config struct {
 	Backlog int
 	// PortMap has each router asked by PCP, NAT-PMP and UPnP to forward Port to
 	// this machine while the node runs. Where one does, the node's address says
-	// that strangers get in.
+	// that strangers get in. It is off by default: docs/overview.md says why.
 	PortMap bool
 	// HideLAN leaves the inner addresses out of the node's address.
 	HideLAN bool
