@@ -108,7 +108,8 @@ func FuzzSeen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind uint16, b []byte) {
 		s := newSeen(func(string) bool { return false })
 		m := syscall.NetlinkMessage{Header: syscall.NlMsghdr{Type: kind}, Data: b}
-		if s.take(m) && s.take(m) {
+		s.take(m)
+		if s.take(m) {
 			t.Error("the same is news twice")
 		}
 	})
