@@ -30,11 +30,12 @@ var mayImport = map[string][]string{
 	"signaling/broker":        {"signaling"},
 	"punch":                   {"address", "nat"},
 	"node/link":               {"address"},
+	"node/session":            {"address", "node/link"},
 	"node/relay":              {},
 	"node/memory":             {},
 	"node/netwatch":           {},
 	"node": {
-		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/netwatch", "node/relay", "punch",
+		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }

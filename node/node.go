@@ -22,6 +22,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/node/session"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 	"github.com/sallyport-net/sallyport/signaling/reflector"
@@ -46,6 +47,7 @@ type Node struct {
 	exchange *signaling.Exchange
 	reflect  *reflector.Budget
 	calls    *calls    // our own attempts, by token
+	sessions *sessions // of both directions
 	answers  *answered // nominations that we have taken, and dials that we owe
 	tuples   *tuples   // four-tuples of the warm port that are in use
 	counters *counters // port counters of our NATs
@@ -65,6 +67,7 @@ type Node struct {
 	health    *health
 	backlog   chan *Conn
 
+	mu     sync.Mutex // between the beginning of work and Close
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	all    sync.WaitGroup
@@ -96,7 +99,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		ownBrokers: ownBrokers,
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
-		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(),
+		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
 		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 	}
@@ -222,11 +225,16 @@ func (n *Node) Accept() (net.Conn, error) {
 }
 
 // Close ends the node and every attempt under way, and waits for its
-// goroutines. Connections that were handed out live on. It may be called more
-// than once.
+// goroutines. Connections that were handed out live on, as long as their path
+// does. It may be called more than once.
 func (n *Node) Close() error {
 	n.once.Do(func() {
+		n.mu.Lock()
 		n.cancel(net.ErrClosed)
+		n.mu.Unlock()
+		for _, s := range n.sessions.all(func(*session.Session) bool { return true }) {
+			s.Abandon()
+		}
 		errs := []error{n.warm.listener.Close(), n.exchange.Close(), n.channel.Close()}
 		n.all.Wait()
 		n.probing.Wait()

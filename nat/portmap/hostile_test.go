@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,17 +43,37 @@ func rogue(t *testing.T, answer func(request []byte) []byte) uint16 {
 
 const soon = time.Second // a rogue on loopback has answered by then, if it will
 
-// open asks the rogue, and holds Open to its time.
+// open asks the rogue, holds Open and Discover to their times, and what the
+// one finds to what the other gets.
 func open(t *testing.T, mapping, search uint16, p ...Protocol) error {
 	t.Helper()
+	cfg := Config{Local: loopback, Gateway: loopback, Port: 4000, Protocols: p,
+		mapping: mapping, search: search, anyGateway: true, discovery: soon}
+	var o Offer
+	var failed error
+	var both sync.WaitGroup
 	begun := time.Now()
-	m, err := Open(t.Context(), Config{Local: loopback, Gateway: loopback, Port: 4000, Protocols: p,
-		mapping: mapping, search: search, anyGateway: true, discovery: soon})
+	both.Go(func() {
+		o, failed = Discover(t.Context(), cfg)
+		if took := time.Since(begun); took > soon+500*time.Millisecond {
+			t.Errorf("Discover took %v", took)
+		}
+	})
+	m, err := Open(t.Context(), cfg)
 	if err == nil {
 		_ = m.Close()
 	}
 	if took := time.Since(begun); took > soon+request+500*time.Millisecond {
 		t.Errorf("Open took %v", took)
+	}
+	both.Wait()
+	offered, useless := false, false
+	for _, a := range o.Answers {
+		offered, useless = offered || a.Err == nil, useless || errors.Is(a.Err, ErrUseless)
+	}
+	if failed != nil || len(o.Answers) != len(p) || err == nil && !offered ||
+		errors.Is(err, ErrNone) && (offered || useless) || errors.Is(err, ErrUseless) != useless {
+		t.Errorf("Open gives %v, Discover %+v, %v", err, o, failed)
 	}
 	return err
 }

@@ -21,8 +21,8 @@ import (
 
 // playMapping, in the environment, makes this binary listen on the port of the
 // role that it holds, map it, and print the external endpoint whenever it
-// changes; until SIGTERM or the end of its input. At each line of
-// that it looks at the router anew.
+// changes; until SIGTERM or the end of its input. At each line of that it looks
+// at the router anew. Or it only asks what the router offers, and prints that.
 const playMapping = "SALLYPORT_TEST_PORTMAP"
 
 type role struct {
@@ -30,6 +30,7 @@ type role struct {
 	Port            uint16
 	Protocols       []Protocol
 	Lifetime, Check time.Duration
+	Ask             bool
 }
 
 func TestMain(m *testing.M) {
@@ -51,6 +52,11 @@ func play(text string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if r.Ask {
+		o, err := Discover(ctx, Config{Local: r.Local})
+		fmt.Printf("%v", o)
+		return err
+	}
 	l, err := net.Listen("tcp", netip.AddrPortFrom(r.Local, r.Port).String())
 	if err != nil {
 		return err

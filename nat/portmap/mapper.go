@@ -49,6 +49,8 @@ var (
 	// second NAT stands behind the router.
 	ErrUseless = errors.New("the router's own address is not public, so another NAT stands behind it")
 
+	errNoAddress = errors.New("the router does not tell its external address")
+
 	errForeign = errors.New("not an answer to what was asked")
 	errLost    = errors.New("the router has lost the mapping")
 )
@@ -63,6 +65,14 @@ type RefusedError struct {
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s: the router refuses: %s (%d)", e.Protocol, e.Why, e.Code)
 }
+
+// Speaks reports whether the router knows the protocol at all, and so refuses
+// for another reason than that (RFC 6886 §3.5, RFC 6887 §7.4).
+func (e *RefusedError) Speaks() bool { return e.Code != unsupportedVersion }
+
+// unsupportedVersion is a code of PCP and NAT-PMP, which share a port; UPnP has
+// none as low.
+const unsupportedVersion = 1
 
 // validate checks what a router has granted to local, and bounds its lifetime.
 func (l lease) validate(local netip.Addr) (lease, error) {

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -63,14 +65,19 @@ func newHomeBehind(t *testing.T, carrier *natlab.NAT, options ...string) *home {
 	return h
 }
 
-// mapped starts a program on the host that maps its port.
-type mapped struct {
-	*natlab.Cmd
-	in    io.WriteCloser
-	lines chan string
+func (h *home) nft(input string, args ...string) string {
+	h.t.Helper()
+	c := h.box.Command(h.t.Context(), "nft", args...)
+	c.Stdin = strings.NewReader(input)
+	out, err := c.CombinedOutput()
+	if err != nil {
+		h.t.Fatalf("nft: %v: %s", err, out)
+	}
+	return string(out)
 }
 
-func (h *home) mapped(r role) (*mapped, string) {
+// program is this binary, playing a role on the host.
+func (h *home) program(r role) *natlab.Cmd {
 	h.t.Helper()
 	if r.Port = 40123; !r.Local.IsValid() {
 		r.Local = h.host.Addr()
@@ -79,9 +86,23 @@ func (h *home) mapped(r role) (*mapped, string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	p := &mapped{Cmd: h.host.Command(context.Background(), os.Args[0]), lines: make(chan string, 100)}
-	p.Env = append(os.Environ(), playMapping+"="+string(text), "GORACE=atexit_sleep_ms=0")
-	p.Stderr = os.Stderr
+	c := h.host.Command(context.Background(), os.Args[0])
+	c.Env = append(os.Environ(), playMapping+"="+string(text), "GORACE=atexit_sleep_ms=0")
+	c.Stderr = os.Stderr
+	return c
+}
+
+// mapped is a program on the host that maps its port.
+type mapped struct {
+	*natlab.Cmd
+	in    io.WriteCloser
+	lines chan string
+}
+
+func (h *home) mapped(r role) (*mapped, string) {
+	h.t.Helper()
+	p := &mapped{Cmd: h.program(r), lines: make(chan string, 100)}
+	var err error
 	if p.in, err = p.StdinPipe(); err != nil {
 		h.t.Fatal(err)
 	}
@@ -165,6 +186,22 @@ func TestMiniupnpd(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMiniupnpdTellsWhatItOffers asks a real router, which shall be none the
+// wiser.
+func TestMiniupnpdTellsWhatItOffers(t *testing.T) {
+	h := newHome(t)
+	before := h.nft("", "list", "ruleset")
+	out, err := h.program(role{Ask: true}).Output()
+	at := h.box.Externals()[0]
+	want := fmt.Sprint(Offer{h.box.Gateway(), []Answer{{PCP, netip.Addr{}, nil}, {NATPMP, at, nil}, {UPnP, at, nil}}})
+	if err != nil || string(out) != want {
+		t.Errorf("it prints %q, %v, want %q", out, err, want)
+	}
+	if after := h.nft("", "list", "ruleset"); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }
 

@@ -1,7 +1,6 @@
 package portmap
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -24,7 +23,8 @@ const (
 // Config says what to map.
 type Config struct {
 	// Local and Port are the TCP endpoint that strangers shall reach. Both are
-	// required; Local is an address of this machine.
+	// required, but for Discover, which needs no port; Local is an address of
+	// this machine.
 	Local netip.Addr
 	Port  uint16
 	// Gateway is the router to ask. Zero means the one that the default route
@@ -147,22 +147,11 @@ func (c *Config) obtain(ctx context.Context, wanted netip.AddrPort) (found, leas
 	if wanted.Port() == 0 {
 		wanted = netip.AddrPortFrom(wanted.Addr(), c.Port)
 	}
-	searching, cancel := context.WithTimeout(ctx, cmp.Or(c.discovery, discovery))
-	type result struct {
-		found
-		err error
-	}
-	all := c.mappers()
-	results := make(chan result, len(all))
-	var searches sync.WaitGroup
-	defer searches.Wait()
-	defer cancel()
-	for _, f := range all {
-		searches.Go(func() { results <- result{f, f.discover(searching)} })
-	}
+	searches := c.discover(ctx)
+	defer searches.end()
 	errs := []error{ErrNone}
-	for range all {
-		r := <-results
+	for range searches.n {
+		r := <-searches.results
 		err := r.err
 		if err == nil {
 			errs[0] = nil

@@ -115,7 +115,7 @@ func (m *upnpMapper) learnAddress(ctx context.Context) error {
 		return err
 	}
 	if m.address, err = netip.ParseAddr(values["NewExternalIPAddress"]); err != nil {
-		return errors.New("upnp: the router does not tell its external address")
+		return fmt.Errorf("upnp: %w", errNoAddress)
 	}
 	return nil
 }
