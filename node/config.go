@@ -88,7 +88,7 @@ type Config struct {
 	Backlog int
 	// PortMap has each router asked by PCP, NAT-PMP and UPnP to forward Port to
 	// this machine while the node runs. Where one does, the node's address says
-	// that strangers get in.
+	// that strangers get in. It is off by default: docs/overview.md says why.
 	PortMap bool
 	// NoLAN keeps the node from answering on its local networks those who look
 	// for its key, and from looking for others there. Both take multicast, which

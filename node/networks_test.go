@@ -27,7 +27,8 @@ func TestRenumberedHostIsReachedAgain(t *testing.T) {
 	h := w.host("callee", w.nat(natlab.NAT{}), func(c *natlab.HostConfig) { c.Addresses = rounds + 1 })
 	callee := w.node(h, func(r *role) { r.Key, r.KeepAlive, r.Refresh = secret, time.Hour, time.Hour })
 	caller := w.node(w.behind("caller", portRestricted(natlab.Drop)))
-	caller.mustConnect(id, 1000)
+	before := caller.mustConnect(id, 1000)
+	t.Logf("the first Connect took %v", before.Usable.Round(time.Millisecond))
 	sysctl(t, h, "conf/all/promote_secondaries", "1") // else the kernel takes all of them
 	for round := range rounds {
 		changed := time.Now()

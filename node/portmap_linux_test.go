@@ -17,7 +17,7 @@ import (
 func TestForwardedPortIsDialled(t *testing.T) {
 	w := newWorld(t)
 	box := w.nat(natlab.NAT{Kernel: true})
-	miniupnpd.Start(t, box)
+	router := miniupnpd.Start(t, box)
 	bob := w.node(w.host("bob", box), func(r *role) { r.PortMap = true })
 	caller := w.node(w.host("alice", nil), func(r *role) { r.Only = []node.Strategy{node.Direct} })
 	said := bob.Address
@@ -29,6 +29,22 @@ func TestForwardedPortIsDialled(t *testing.T) {
 	if r := caller.mustConnect(said, 5); r.Via != node.Direct {
 		t.Errorf("connected via %s", r.Via)
 	}
+	// The router starts anew, and its hosts' links with it.
+	router.Restart(func() {
+		if router.Forwards() {
+			t.Error("the restart forgot nothing")
+		}
+	})
+	begun := time.Now()
+	ip(t, bob.host, "route", "del", "default")
+	ip(t, bob.host, "route", "add", "default", "via", bob.host.Gateway().String())
+	for end := begun.Add(20 * time.Second); !router.Forwards(); {
+		if time.Now().After(end) {
+			t.Fatal("the port is not forwarded anew")
+		}
+	}
+	t.Logf("forwarded anew %v after the link was back", time.Since(begun).Round(time.Millisecond))
+	caller.mustConnect(said, 5)
 }
 
 func strangersGetIn(t *testing.T, text string) bool {

@@ -12,7 +12,8 @@
 //
 // Nothing but the gateway is ever spoken to: the one datagram that goes
 // elsewhere is the search of UPnP, to its multicast group, and of its answers
-// only the gateway's own is read. A description is fetched from the gateway's
+// only the gateway's own is read; for IPv6, where a router answers from any of
+// its addresses, those of local's own /64 as well. A description is fetched from the gateway's
 // address alone, whatever URL the answer names, without following redirects.
 // A gateway must be private, link-local or a ULA. What comes back is bounded
 // in size, in time and in depth, and an external address that the internet

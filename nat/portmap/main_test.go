@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 	natlab.Main()
 	if text := os.Getenv(playMapping); text != "" {
 		if err := play(text); err != nil {
-			fmt.Println("error:", err)
+			fmt.Println("error:", strings.ReplaceAll(err.Error(), "\n", "; "))
 			os.Exit(1)
 		}
 		return

@@ -79,7 +79,9 @@ func (h *home) nft(input string, args ...string) string {
 // program is this binary, playing a role on the host.
 func (h *home) program(r role) *natlab.Cmd {
 	h.t.Helper()
-	r.Local, r.Port = h.host.Addr(), 40123
+	if r.Port = 40123; !r.Local.IsValid() {
+		r.Local = h.host.Addr()
+	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		h.t.Fatal(err)

@@ -63,8 +63,20 @@ func onGateway(base *url.URL, ref string, gateway netip.Addr) (*url.URL, error) 
 	return u, nil
 }
 
+// ofGateway reports whether an answer may be the gateway's. That is one of many
+// addresses for IPv6, where the route names the link-local one and daemons
+// answer from the global one: there any of local's network will do, since the
+// answer only says where on the gateway itself the description is.
+func ofGateway(sender, local, gateway netip.Addr) bool {
+	if sender == gateway || gateway.Is4() {
+		return sender == gateway
+	}
+	own, err := local.Prefix(64)
+	return err == nil && own.Contains(sender)
+}
+
 // search asks for Internet gateway devices and gives the first description
-// that the gateway itself names. Answers of others are not read.
+// that the gateway itself names. Answers of others are not read (see ofGateway).
 func search(ctx context.Context, local, gateway netip.Addr, port uint16) (*url.URL, error) {
 	network, group := "udp4", group4
 	if local.Is6() {
@@ -97,7 +109,7 @@ func search(ctx context.Context, local, gateway netip.Addr, port uint16) (*url.U
 			if err != nil {
 				break // until the next try
 			}
-			if sender.Addr().Unmap() != gateway {
+			if !ofGateway(sender.Addr().Unmap(), local, gateway) {
 				continue
 			}
 			u, err := parseSearch(b[:n], gateway)

@@ -52,7 +52,8 @@ type Config struct {
 	Ignore func(link string) bool
 }
 
-// Watch calls tell, one event at a time, until ctx ends.
+// Watch calls tell, one event at a time, until ctx ends. The first is a Look,
+// once it listens: what is seen then, or told later, is all that happens.
 func Watch(ctx context.Context, cfg Config, tell func(Event)) {
 	if cfg.Ignore == nil {
 		cfg.Ignore = func(string) bool { return false }
@@ -71,6 +72,7 @@ func watch(ctx context.Context, said <-chan struct{}, read func() clocks, tell f
 	var earliest time.Duration // from begun on, so that the pace is kept
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	tell(Look)
 	last, ticks := read(), 0
 	for {
 		select {

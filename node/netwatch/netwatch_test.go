@@ -111,9 +111,9 @@ func TestLooks(t *testing.T) {
 		play  func(*scene)
 		want  int
 	}{
-		"told":     {true, func(*scene) {}, 2},
-		"not told": {false, func(*scene) {}, 20},
-		"no more":  {true, func(s *scene) { close(s.said) }, 20},
+		"told":     {true, func(*scene) {}, 3},
+		"not told": {false, func(*scene) {}, 21},
+		"no more":  {true, func(s *scene) { close(s.said) }, 21},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := run(t, Look, c.tells, func(s *scene) { c.play(s); time.Sleep(20*lookEvery + time.Second) })
