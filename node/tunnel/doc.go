@@ -9,7 +9,7 @@
 //	kind    = 1 dial:   body = place    connect the stream to this TCP service
 //	          2 listen: body = place    listen there, and knock here for each connection
 //	          3 take:   body = ticket   the stream is for the connection that knocked
-//	reply   = "spt" ‖ version (1) ‖ status (1) ‖ place
+//	reply   = "spr" ‖ version (1) ‖ status (1) ‖ place
 //	place   = port (2) ‖ length (1) ‖ host (length, at most 253)
 //	knock   = ticket (16) ‖ place
 //

@@ -81,13 +81,13 @@ type Reply struct {
 
 // Bytes is the reply as it is sent.
 func (r Reply) Bytes() []byte {
-	return r.Place.append(append([]byte(magic), version, byte(r.Status)))
+	return r.Place.append(append([]byte(answers), version, byte(r.Status)))
 }
 
 // ReadReply reads one, and not a byte more. The caller limits the time. Statuses
 // of newer versions count as Failed.
 func ReadReply(r io.Reader) (Reply, error) {
-	status, err := readHead(r)
+	status, err := readHead(r, answers)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -110,6 +110,8 @@ func (e *RefusedError) Error() string { return fmt.Sprintf("%v: %v", e.Place, e.
 // Hint is the one change that would help.
 func (e *RefusedError) Hint() string {
 	switch {
+	case e.Status == NotAllowed && e.Kind == Listen && e.Place.Port == 0:
+		return fmt.Sprintf("ask the peer to start its node with --allow-listen %s", net.JoinHostPort(e.Place.Host, "*"))
 	case e.Status == NotAllowed && e.Kind == Listen && e.Place.Port < 1024:
 		return "try a port above 1023 there, or --allow-listen with this one at the peer"
 	case e.Status == NotAllowed && e.Kind == Listen:

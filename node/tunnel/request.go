@@ -7,7 +7,9 @@ import (
 )
 
 const (
-	magic   = "spt"
+	// A node that sends everything back shall not seem to answer.
+	asks    = "spt"
+	answers = "spr"
 	version = 1
 )
 
@@ -50,7 +52,7 @@ func cut(err error) error {
 
 // Bytes is the request as it is sent.
 func (r Request) Bytes() []byte {
-	b := append([]byte(magic), version, byte(r.Kind))
+	b := append([]byte(asks), version, byte(r.Kind))
 	if r.Kind == Take {
 		return append(b, r.Ticket[:]...)
 	}
@@ -59,7 +61,7 @@ func (r Request) Bytes() []byte {
 
 // ReadRequest reads one, and not a byte more. The caller limits the time.
 func ReadRequest(r io.Reader) (Request, error) {
-	kind, err := readHead(r)
+	kind, err := readHead(r, asks)
 	if err != nil {
 		return Request{}, err
 	}
@@ -90,8 +92,8 @@ func ReadRequest(r io.Reader) (Request, error) {
 }
 
 // readHead reads magic and version, and gives the byte after them.
-func readHead(r io.Reader) (byte, error) {
-	var head [len(magic) + 2]byte
+func readHead(r io.Reader, magic string) (byte, error) {
+	var head [len(asks) + 2]byte
 	if _, err := io.ReadFull(r, head[:1]); err != nil {
 		return 0, err // io.EOF: nothing was said at all
 	}

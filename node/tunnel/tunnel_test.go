@@ -85,11 +85,14 @@ func TestRepliesAndKnocks(t *testing.T) {
 			t.Errorf("%+v came as %+v, %v", a, got, err)
 		}
 	}
-	if got, err := ReadReply(strings.NewReader("spt\x01\x63\x00\x00\x00")); err != nil || got.Status != Failed {
+	if got, err := ReadReply(strings.NewReader("spr\x01\x63\x00\x00\x00")); err != nil || got.Status != Failed {
 		t.Errorf("a status of the future is %+v, %v", got, err)
 	}
 	if _, err := ReadReply(strings.NewReader("HTTP/1.1 400 Bad Request")); !errors.Is(err, ErrForeign) {
 		t.Errorf("a web server's reply gives %v", err)
+	}
+	if _, err := ReadReply(bytes.NewReader(requests[0].want.Bytes())); !errors.Is(err, ErrForeign) {
+		t.Errorf("an echo gives %v", err)
 	}
 	k := Knock{ticket, Place{"2001:db8::1", 40000}}
 	if got, err := ReadKnock(bytes.NewReader(k.Bytes())); err != nil || got != k {
