@@ -13,7 +13,6 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
-	"github.com/sallyport-net/sallyport/signaling"
 )
 
 // maxServed is how many connections are served at once. More wait in the
@@ -84,8 +83,7 @@ func (n *nodeCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	everyone := admission.Level(address.Key{}) != signaling.Stranger
-	serve, err := n.sinks.sink(n.app, everyone)
+	serve, err := n.sinks.sink(n.app, admission.Everyone())
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
 		},
 	})
 	root.AddCommand(
-		newNode(a), newConnect(a), newForward(a), newPing(a), newNAT(a), newAddr(a),
+		newNode(a), newConnect(a), newForward(a), newPing(a), newWhy(a), newNAT(a), newAddr(a),
 		newNick(a), newContact(a), newServe(a), newLab(a), newDemo(a), newVersion(a),
 	)
 	return root
