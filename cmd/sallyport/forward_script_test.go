@@ -4,11 +4,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -151,4 +154,57 @@ func getViaCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if n != 1<<20 {
 		ts.Fatalf("%d bytes", n)
 	}
+}
+
+// echoService is a program: it sends back what comes to the address given.
+func echoService() {
+	l, err := net.Listen("tcp", os.Args[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		go func() {
+			defer c.Close()
+			_, _ = io.Copy(c, c)
+		}()
+	}
+}
+
+// echoClient is a program: it says number after number to the address given,
+// and hears each come back, until the file given exists.
+func echoClient() {
+	c, err := net.DialTimeout("tcp", os.Args[1], patience)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = c.SetDeadline(time.Now().Add(2 * patience))
+	var back [8]byte
+	for n := uint64(1); ; n++ {
+		said := binary.BigEndian.AppendUint64(nil, n)
+		if _, err := c.Write(said); err != nil {
+			log.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, back[:]); err != nil {
+			log.Fatal(err)
+		}
+		if !bytes.Equal(said, back[:]) {
+			log.Fatalf("%x came back for %x", back, said)
+		}
+		if n == 1 {
+			fmt.Println("going")
+		}
+		if _, err := os.Stat(os.Args[2]); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond) // paced, not waited for
+	}
+	_ = c.(*net.TCPConn).CloseWrite()
+	if rest, err := io.ReadAll(c); err != nil || len(rest) > 0 {
+		log.Fatalf("the end is %x, %v", rest, err)
+	}
+	fmt.Println("ok")
 }

@@ -30,7 +30,7 @@ const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	natlab.Main()
-	testscript.Main(m, map[string]func(){"sallyport": main})
+	testscript.Main(m, map[string]func(){"sallyport": main, "echoservice": echoService, "echoclient": echoClient})
 }
 
 // TestScripts runs one script per behaviour. Each has a broker and a STUN

@@ -105,12 +105,6 @@ func diagnose(e evidence) diagnosis {
 // else at the last one.
 func (d *diagnosis) stop(f *failure) {
 	d.Status, d.Hint = f.status, f.hint
-	what := strings.TrimSuffix(f.what, ".") + "."
-	if rest, has := strings.CutPrefix(what, "no connection to "); has {
-		d.Verdict = "No connection to " + rest
-	} else {
-		d.Verdict = "No connection: " + what
-	}
 	failed := func(name string) bool {
 		return slices.ContainsFunc(d.Steps, func(s whyStep) bool { return s.Step == name && s.State == stepFailed })
 	}
@@ -118,9 +112,14 @@ func (d *diagnosis) stop(f *failure) {
 	for _, s := range node.Strategies() {
 		order = append(order, string(s))
 	}
+	what := strings.TrimSuffix(f.what, ".")
 	if n := slices.IndexFunc(order, failed); n >= 0 {
 		d.Stops = order[n]
+		if f.status == statusFailed { // the words are those of all attempts
+			what = d.Steps[slices.IndexFunc(d.Steps, func(s whyStep) bool { return s.Step == d.Stops })].What
+		}
 	}
+	d.Verdict = "No connection: " + what + "."
 }
 
 func (e evidence) nameStep() whyStep {
