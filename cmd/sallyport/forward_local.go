@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -81,6 +82,9 @@ func (a *asked) Read(p []byte) (int, error) {
 	}
 	return a.Conn.Read(p)
 }
+
+// WriteTo takes the place of the stream's, which would pass the reply on.
+func (a *asked) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{a}) }
 
 // proxy serves a SOCKS client.
 func (f *forwarder) proxy(ctx context.Context, p *passage, conn *net.TCPConn) traffic {
