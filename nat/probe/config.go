@@ -51,6 +51,9 @@ type Config struct {
 	Logger  *slog.Logger // default: none
 }
 
+// control is what net.Dialer has under that name.
+type control = func(network, address string, c syscall.RawConn) error
+
 // Resolver looks up the addresses of a host; network is "ip4" or "ip6".
 // *net.Resolver is one.
 type Resolver interface {

@@ -36,7 +36,7 @@ func Run(ctx context.Context, cfg Config) (nat.Report, error) {
 	first := make(chan struct{}, 2)
 	wg.Go(func() { p.runUDP(ctx, udp, sync.OnceFunc(func() { first <- struct{}{} })) })
 	if len(udp) > 0 {
-		wg.Go(func() { hops(ctx, p.local, udp[0].at, p.walked) })
+		wg.Go(func() { hops(ctx, p.local, udp[0].at, p.cfg.Control, p.walked) })
 	}
 	wg.Go(func() { p.runTCP(ctx, tcp, sync.OnceFunc(func() { first <- struct{}{} })) })
 	<-first
