@@ -47,11 +47,11 @@ func (c *call) doubtful(e netip.AddrPort) bool {
 	})
 }
 
-// counts reports whether every new mapping of ours moves the next one, so that
-// a dial of no promise would spoil a prediction.
-func (c *call) counts() bool {
+// counts reports whether every new mapping of ours towards e moves the next
+// one, so that a dial of no promise would spoil a prediction.
+func (c *call) counts(e netip.AddrPort) bool {
 	return slices.ContainsFunc(c.node.Address().Interfaces(), func(i address.Interface) bool {
-		return i.NAT == nat.Symmetric && i.Delta.Predictable()
+		return i.NAT == nat.Symmetric && i.Delta.Predictable() && i.External.Is4() == e.Addr().Is4()
 	})
 }
 
@@ -75,7 +75,7 @@ func (c *call) ready(ctx context.Context, e netip.AddrPort) (time.Duration, erro
 		}
 		return doubtfulTimeout, nil
 	}
-	if c.allows(Punch) && c.counts() {
+	if c.allows(Punch) && c.counts(e) {
 		select {
 		case <-c.punching:
 		case <-ctx.Done():
@@ -89,7 +89,7 @@ func (c *call) ready(ctx context.Context, e netip.AddrPort) (time.Duration, erro
 // and proves what connects.
 func (c *call) dialAll(ctx context.Context, via Strategy, to []netip.AddrPort) error {
 	if len(to) == 0 {
-		return notTried("the two have no address family in common")
+		return notTried("the two have no address family in common, or no address that leads from one to the other")
 	}
 	errs := make([]error, len(to))
 	var dials sync.WaitGroup
@@ -161,11 +161,24 @@ func reachableFrom(self, peer address.Address) []netip.AddrPort {
 func takesStrangers(list []address.Interface, peer address.Address) []address.Interface {
 	var some []address.Interface
 	for _, i := range list {
-		if i.NAT.AcceptsUnsolicited() || behindOneNAT(peer, i) {
+		if i.NAT.AcceptsUnsolicited() || neighbours(peer, i) {
 			some = append(some, i)
 		}
 	}
 	return some
+}
+
+// pauseUntil waits for d or until done is closed, and reports whether ctx still
+// lasts.
+func pauseUntil(ctx context.Context, done <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-done:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
 }
 
 // pause waits for d, and reports whether ctx still lasts.

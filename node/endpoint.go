@@ -23,6 +23,7 @@ const spread, frugalSpread = 8, 4
 // seen from outside.
 type endpoint struct {
 	local    []netip.AddrPort // that SYNs leave from, in this order
+	device   string           // by which they leave; "" is by route
 	external []netip.AddrPort // what the peer is to dial
 	fresh    bool             // nobody listens there yet
 	depth    int              // of our own NATs
@@ -36,6 +37,14 @@ type endpoint struct {
 // with it.
 func (n *Node) preparePunch(ctx context.Context, i address.Interface, lookUp bool, round, spread int, toward []netip.AddrPort) (*endpoint, error) {
 	local := n.around.local(i.Index)
+	e, err := n.prepareAt(ctx, local, i, lookUp, round, spread, toward)
+	if err == nil {
+		e.device = n.around.device(local)
+	}
+	return e, err
+}
+
+func (n *Node) prepareAt(ctx context.Context, local netip.Addr, i address.Interface, lookUp bool, round, spread int, toward []netip.AddrPort) (*endpoint, error) {
 	r := n.around.report(local)
 	if !lookUp {
 		if release, ok := n.tuples.take(toward); ok {
@@ -118,7 +127,7 @@ func unaskedEndpoint(r nat.Report, local netip.Addr) (*endpoint, error) {
 // lookUp maps a fresh port. On a NAT whose every mapping moves a counter one
 // server is asked after another, the nearest first; otherwise all at once.
 func (n *Node) lookUp(ctx context.Context, local netip.Addr, r nat.Report) (*probe.Held, error) {
-	cfg := probe.MapConfig{Local: netip.AddrPortFrom(local, 0), Servers: n.cfg.STUNTCP, Logger: n.log}
+	cfg := probe.MapConfig{Local: netip.AddrPortFrom(local, 0), Servers: n.cfg.STUNTCP, Control: control(n.around.device(local)), Logger: n.log}
 	if r.Type != nat.Symmetric {
 		return probe.Map(ctx, cfg)
 	}
@@ -188,7 +197,7 @@ func predicted(r nat.Report, m nat.Mapping, base netip.AddrPort, later, spread i
 
 // plan makes the endpoint's part of a meeting into orders for punch.Open.
 func (e *endpoint) plan(m punch.Meeting, a punch.Action, to []netip.AddrPort, wait, oneWay time.Duration) punch.Plan {
-	p := punch.Plan{Wait: min(wait, punch.MaxWait), Why: m.Method.String() + ": " + m.Why}
+	p := punch.Plan{Wait: min(wait, punch.MaxWait), Device: e.device, Why: m.Method.String() + ": " + m.Why}
 	if a.Prime && e.depth > 0 {
 		p.TTL = e.depth + 1
 		p.Fallback = 4*oneWay + fallbackAfter

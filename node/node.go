@@ -41,6 +41,7 @@ type Node struct {
 	log      *slog.Logger
 	identity *link.Identity
 	warm     *warmPort
+	doors    doors
 	around   *surroundings
 	channel  *mqtt.Channel
 	exchange *signaling.Exchange
@@ -103,7 +104,8 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		_ = warm.close()
 		return nil, err
 	}
-	n.all.Go(n.serve)
+	n.all.Go(func() { n.serve(warm.listener) })
+	n.openDoors()
 	if cfg.PortMap {
 		n.all.Go(n.mapPorts)
 	}
@@ -216,6 +218,7 @@ func (n *Node) Accept() (net.Conn, error) {
 func (n *Node) Close() error {
 	n.once.Do(func() {
 		n.cancel(net.ErrClosed)
+		n.doors.close()
 		errs := []error{n.warm.listener.Close(), n.exchange.Close(), n.channel.Close()}
 		n.all.Wait()
 		n.probing.Wait()

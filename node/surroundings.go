@@ -69,6 +69,11 @@ func (s *surroundings) report(local netip.Addr) nat.Report {
 	return s.reports[local]
 }
 
+// round is the shortest round trip to a server from that place; 0 is unknown.
+func (s *surroundings) round(local netip.Addr) time.Duration {
+	return s.report(local).TCP.RTT
+}
+
 // local gives the local address of the place with that index in the address.
 func (s *surroundings) local(index int) netip.Addr {
 	list := s.places()
@@ -78,9 +83,34 @@ func (s *surroundings) local(index int) netip.Addr {
 	return list[index].addr
 }
 
+// device gives the interface to which sockets at a local address must be bound;
+// "" where the system routes as it should.
+func (s *surroundings) device(local netip.Addr) string {
+	for _, p := range s.places() {
+		if p.addr == local {
+			return p.device
+		}
+	}
+	return ""
+}
+
+// uplinks are the places from which something may lead to the internet; all
+// where none seems to.
+func (s *surroundings) uplinks() []place {
+	list := s.places()
+	up := slices.DeleteFunc(slices.Clone(list), func(p place) bool { return p.stub })
+	if len(up) == 0 {
+		return list
+	}
+	return up
+}
+
 // interfaces composes the part of the address that says where the node lives.
 func (s *surroundings) interfaces(port uint16, hideLAN bool) (v4, v6 []address.Interface) {
 	for n, p := range s.places() {
+		if hideLAN && p.addr.Is6() && p.addr.IsPrivate() && !s.report(p.addr).External.IsValid() {
+			continue // it has no outside
+		}
 		i := describePlace(p, n, s.report(p.addr), s.forwarded(p.addr), port, hideLAN)
 		if p.addr.Is4() {
 			v4 = append(v4, i)
@@ -98,11 +128,17 @@ func describePlace(p place, index int, r nat.Report, mapped netip.AddrPort, port
 		NetIndex: p.netIndex, Index: index, Internal: p.addr, External: p.addr,
 		Port: port, NAT: nat.Blocked, Delta: nat.Delta{Kind: nat.NotApplicable},
 	}
+	if p.inner.IsValid() {
+		i.Internal = p.inner
+	}
 	if r.External.IsValid() {
 		i.External = r.External
 	}
-	if r.Type.Valid() {
+	switch {
+	case r.Type.Valid():
 		i.NAT = r.Type
+	case p.addr.Is6() && p.addr.IsGlobalUnicast() && !p.addr.IsPrivate() && !p.stub:
+		i.NAT = nat.SymmetricFirewall // no server was asked over IPv6, which is seldom translated and mostly guarded
 	}
 	if r.Delta.Kind.Valid() {
 		i.Delta = r.Delta

@@ -118,6 +118,7 @@ func (n *Node) relocate() (changed bool) {
 	}
 	n.log.Info("the machine's addresses have changed", "places", len(list), "new", fresh)
 	n.warm.dropGone()
+	n.openDoors()
 	n.wakeBrokers()
 	return true
 }

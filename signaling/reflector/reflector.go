@@ -184,11 +184,12 @@ func (r Request) objection(d netip.AddrPort, near bool) string {
 	return ""
 }
 
-// shareExternal reports whether both are behind the same external address.
+// shareExternal reports whether both are behind the same external address; of
+// IPv6, which every host has its own of, in the same /64.
 func shareExternal(a, b address.Address) bool {
 	for _, x := range a.Interfaces() {
 		for _, y := range b.Interfaces() {
-			if x.External.IsValid() && x.External == y.External {
+			if x.External.IsValid() && y.External.IsValid() && site(x.External) == site(y.External) {
 				return true
 			}
 		}
