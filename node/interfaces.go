@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/sallyport-net/sallyport/address"
 )
@@ -26,22 +27,27 @@ type place struct {
 	device string
 }
 
-// Place is one local address that a node uses.
+// Place is one local address from which a node asks for the way to the internet.
 type Place struct {
 	Interface string // its name
 	Addr      netip.Addr
+	device    string
 }
 
-// Places lists the local addresses that a node with Config.Interfaces would
-// use, best first.
+// Control, as in net.Dialer, has a socket at Addr leave by the right interface,
+// which it would not on a host with several uplinks.
+func (p Place) Control(_, _ string, c syscall.RawConn) error { return bindTo(p.device, c) }
+
+// Places lists the local addresses from which a node with Config.Interfaces
+// would ask, best first.
 func Places(interfaces []string) ([]Place, error) {
 	list, err := places(interfaces)
 	if err != nil {
 		return nil, err
 	}
 	var all []Place
-	for _, p := range list {
-		all = append(all, Place{p.name, p.addr})
+	for _, p := range newSurroundings(list).uplinks() {
+		all = append(all, Place{p.name, p.addr, p.device})
 	}
 	return all, nil
 }

@@ -98,6 +98,7 @@ func TestPrimedOverIPv6(t *testing.T) {
 
 // A host whose IPv6 is open is dialled, whatever its IPv4 is.
 func TestOpenIPv6(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, natlab.DualStack)
 	cfg := *symmetric(nat.Random, 0)
 	cfg.V6 = &natlab.V6{Open: true}
@@ -110,6 +111,7 @@ func TestOpenIPv6(t *testing.T) {
 // Two uplinks of which the first leads nowhere: its NAT's ports are random, and
 // so are predicted ports of the peer's to it. The second is fine.
 func TestTwoUplinks(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	hopeless, fine := w.nat(*symmetric(nat.Random, 0)), w.nat(natlab.NAT{})
 	two := w.node(w.host("two", hopeless, func(c *natlab.HostConfig) { c.More = []natlab.Uplink{{Behind: fine}} }))
@@ -124,6 +126,7 @@ func TestTwoUplinks(t *testing.T) {
 
 // Strangers get in by the second uplink, and are answered by it.
 func TestDialledBySecondUplink(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	hopeless, fine := w.nat(*symmetric(nat.Random, 0)), w.nat(natlab.NAT{Filtering: nat.EndpointIndependent})
 	two := w.node(w.host("two", hopeless, func(c *natlab.HostConfig) { c.More = []natlab.Uplink{{Behind: fine}} }))

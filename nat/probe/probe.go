@@ -110,6 +110,7 @@ func (p *prober) prepare(ctx context.Context) (udp, tcp []target, err error) {
 		wg.Go(func() { udp, udpProblems = resolve(ctx, p.cfg.Resolver, family, p.cfg.Servers) })
 		wg.Go(func() { tcp, tcpProblems = resolve(ctx, p.cfg.Resolver, family, p.cfg.TCPServers) })
 		wg.Wait()
+		udp, tcp = udp[:min(len(udp), mostServers)], tcp[:min(len(tcp), mostTCPServers)]
 		problems = append(udpProblems, tcpProblems...)
 		var noRoute error
 		for _, t := range append(append([]target(nil), udp...), tcp...) {
