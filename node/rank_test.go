@@ -230,6 +230,19 @@ func TestIPv6InTheAddress(t *testing.T) {
 	}
 }
 
+// Every endpoint is dialled by route first, and by other uplinks later.
+func TestWaysTo(t *testing.T) {
+	places := []place{{addr: netip.MustParseAddr("192.168.1.10")}, {addr: netip.MustParseAddr("192.168.2.10"), device: "wlan0"}}
+	var to []netip.AddrPort
+	for _, e := range []string{"192.168.1.11:4000", "52.10.1.10:4000", "[2a00:1::a]:4000"} {
+		to = append(to, netip.MustParseAddrPort(e))
+	}
+	got, want := fmt.Sprint(waysTo(to, places)), "[192.168.1.11:4000 52.10.1.10:4000 [2a00:1::a]:4000 52.10.1.10:4000 by wlan0]"
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // Places that lead nowhere are not asked about, unless there are no others.
 func TestUplinks(t *testing.T) {
 	eth, bridge := place{name: "eth0", addr: netip.MustParseAddr("192.168.1.10")}, place{name: "x", addr: netip.MustParseAddr("10.0.0.1"), stub: true}

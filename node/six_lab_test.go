@@ -134,6 +134,16 @@ func TestDialledBySecondUplink(t *testing.T) {
 	one.mustConnect(two.Address, 1<<20).expect(t, node.Direct, two.host.Interfaces()[1].External())
 }
 
+// A first uplink that lets little out is no reason not to dial by the second.
+func TestDialBySecondUplink(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	blocked, fine := w.nat(natlab.NAT{OnlyTCPPorts: []uint16{1883}}), w.nat(natlab.NAT{})
+	two := w.node(w.host("two", blocked, func(c *natlab.HostConfig) { c.More = []natlab.Uplink{{Behind: fine}} }))
+	open := w.node(w.host("open", nil), func(r *role) { r.Only = []node.Strategy{node.Direct} })
+	two.mustConnect(open.Address, 1<<20).expect(t, node.Direct, open.host.Addr())
+}
+
 // Two hosts behind one NAT that turns nothing back meet at their inner
 // addresses. Bridges that have the same address on both don't mislead them.
 func TestInnerAddresses(t *testing.T) {
