@@ -10,7 +10,7 @@
 //     IPv4 address or an IPv6 /64), whoever asks
 //   - at most 500 at once and 50 a second to all destinations together
 //   - inner addresses only where an external address of the sender equals one of
-//     ours or a beacon of the sender was heard on the LAN, and no port below 1024
+//     ours (over IPv6: is in the same /64) or a beacon of the sender was heard on the LAN, and no port below 1024
 //   - no random ports; where the configuration allows them, 1024 packets to them
 //     at once and 17 a second in all
 //
