@@ -15,8 +15,8 @@ import (
 // is always one that may stand in an address: with too few samples, Random.
 func Assemble(s Samples) Report {
 	r := Report{Local: s.Local, Took: s.Took}
-	udpMap, filter := judge(&r.UDP, s.UDP)
-	tcpMap, tcpFilter := judge(&r.TCP, s.TCP)
+	udpMap, udpDelta, filter := judge(&r.UDP, s.UDP, DeltaVerdict{})
+	tcpMap, _, tcpFilter := judge(&r.TCP, s.TCP, udpDelta)
 
 	m, answered := tcpMap, r.TCP.Answered > 0
 	switch {
@@ -66,11 +66,12 @@ func honest(ms []Mapping, lying []netip.AddrPort) []Mapping {
 	return slices.DeleteFunc(clean(ms), func(m Mapping) bool { return slices.Contains(lying, m.Server) })
 }
 
-// judge fills in what one transport shows by itself.
-func judge(f *Finding, h Heard) (MappingVerdict, FilteringVerdict) {
+// judge fills in what one transport shows by itself, but for how ports move,
+// for which the other may be asked.
+func judge(f *Finding, h Heard, other DeltaVerdict) (MappingVerdict, DeltaVerdict, FilteringVerdict) {
 	ms := clean(h.Mappings)
 	m := ClassifyMapping(ms)
-	d := ClassifyDelta(ms, m)
+	d := classifyDelta(ms, m, other)
 	filter := ClassifyFiltering(h.Filters)
 	*f = Finding{
 		Answered: servers(ms), Asked: max(h.Asked, servers(ms)),
@@ -83,7 +84,7 @@ func judge(f *Finding, h Heard) (MappingVerdict, FilteringVerdict) {
 			f.RTT = s.RTT
 		}
 	}
-	return m, filter
+	return m, d, filter
 }
 
 // borrow completes what TCP shows with what UDP shows: one NAT seldom has two

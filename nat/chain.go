@@ -79,15 +79,16 @@ func candidateSteps(ports []uint16, places []int) []int {
 }
 
 // continues reports whether ports go on by a step that is known from elsewhere,
-// for which fewer of them are enough.
-func continues(ports []uint16, places []int, step int) bool {
+// for which fewer of them are enough, and how well they do, from 0 to 1.
+func continues(ports []uint16, places []int, step int) (well float64, ok bool) {
 	const byChance = -3 // one in 20
 	for _, w := range bestWays(ports, places, step) {
 		if w.steps > 0 && 2*w.points >= len(ports) && w.odds+w.first+math.Log(float64(len(ports))) < byChance {
-			return true
+			covered, exact := float64(w.points)/float64(len(ports)), w.weight/float64(w.steps)
+			well, ok = max(well, covered*(0.5+0.5*exact)), true
 		}
 	}
-	return false
+	return well, ok
 }
 
 // followChain judges the best ways through ports by step alone.

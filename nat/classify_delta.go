@@ -1,7 +1,6 @@
 package nat
 
 import (
-	"cmp"
 	"math"
 	"net/netip"
 	"slices"
@@ -13,20 +12,22 @@ type DeltaVerdict struct {
 	Delta      Delta
 	Confidence float64   // 0 to 1
 	Ports      PortRange // in which a counter was seen to wrap; zero if it was not
-	// Consecutive tells that consecutive local ports were among the samples,
-	// without which Dependent cannot be told from Random.
+	// Consecutive tells that enough consecutive local ports were among the
+	// samples, without which Dependent cannot be told from Random: a row of
+	// them, or two where the NAT has so few ports that one row may well be
+	// broken by ports that are taken.
 	Consecutive bool
 }
 
 // NeedsConsecutive reports whether mappings of consecutive local ports could
 // still change the verdict.
 func (v DeltaVerdict) NeedsConsecutive() bool {
-	return !v.Consecutive && (v.Delta.Kind == Random || v.Delta.Kind == DeltaUnknown)
+	return !v.Consecutive && (v.Delta.Kind == Random || v.Confidence < sureEnough)
 }
 
-// enoughInRow is how many consecutive local ports show whether it matters that
-// they are.
-const enoughInRow = 4
+// evenSteps is how exact a run on a counter of our own is at least: it may jump
+// over a port that is taken.
+const evenSteps = 0.75
 
 // ClassifyDelta judges how ports move, by the reference's definitions: random
 // local ports show equal, preserving and independent; consecutive ones, in the
@@ -38,6 +39,13 @@ const enoughInRow = 4
 // allocations of others. A verdict wants about five local ports; one equal
 // port says Equal already, since that is no accident.
 func ClassifyDelta(ms []Mapping, m MappingVerdict) DeltaVerdict {
+	return classifyDelta(ms, m, DeltaVerdict{})
+}
+
+// classifyDelta is ClassifyDelta with what the same NAT was seen to do over
+// the other transport, which counts where its own rows show too little: one
+// NAT seldom has two minds.
+func classifyDelta(ms []Mapping, m MappingVerdict, other DeltaVerdict) DeltaVerdict {
 	ms = slices.DeleteFunc(clean(ms), func(s Mapping) bool { return slices.Contains(m.Lying, s.Server) })
 	if len(ms) == 0 {
 		return DeltaVerdict{}
@@ -53,66 +61,72 @@ func ClassifyDelta(ms []Mapping, m MappingVerdict) DeltaVerdict {
 	if v, ok := preserving(spread); ok {
 		return v
 	}
-	consecutive := slices.ContainsFunc(runs, func(run []Mapping) bool { return len(run) >= enoughInRow })
 	allocations := firstOfEach(ms, allocationKey(m.Behavior))
+	consecutive := enoughRows(runs, allocations)
+	independent := DeltaVerdict{}
 	if c, ok := findChain(inTime(without(allocations, runs))); ok {
-		return counterVerdict(Independent, c, consecutive)
+		independent = counterVerdict(Independent, c, consecutive)
 	}
-	if v, ok := preservingModulo(spread); ok {
+	if v, ok := preservingModulo(spread); ok && v.Confidence > independent.Confidence {
 		return v
 	}
 	var best chain
 	for _, run := range runs {
-		c, ok := findChain(byLocalPort(run))
-		if !ok {
-			c, ok = brokenRun(byLocalPort(run))
-		}
-		if ok && c.score > best.score {
+		if c, ok := findChain(byLocalPort(run)); ok && c.score > best.score {
 			best = c
 		}
 	}
-	if best.step != 0 {
-		return besides(best, allocations, runs, spread)
+	if best.exact < evenSteps {
+		if c, ok := brokenRuns(runs, allocations); ok {
+			best = c
+		}
 	}
-	v := DeltaVerdict{Delta: Delta{Kind: Random}, Consecutive: consecutive}
-	n := len(firsts)
-	if n < 3 {
-		v.Delta.Kind = DeltaUnknown
+	if best.step != 0 && best.step != independent.Delta.Value {
+		if v := besides(best, allocations, runs, spread); v.Confidence > independent.Confidence {
+			return v
+		}
 	}
-	if n >= 4 {
-		v.Confidence = 1 - math.Pow(0.6, float64(n-2))
+	if independent.Confidence > 0 {
+		return independent
 	}
-	if !consecutive {
-		v.Confidence = min(v.Confidence, 0.4)
-	}
-	return v
+	return noPattern(len(firsts), runs, consecutive, other)
 }
 
-// brokenRun finds the step that nearly all neighbours of a run share, though
-// not all stand on one counter: an inner NAT may have run over the end of its
-// range on the way.
-func brokenRun(ports []uint16, places []int) (best chain, ok bool) {
-	count := map[int]int{}
-	for i := 1; i < len(ports); i++ {
-		d, gap := distance(ports[i-1], ports[i]), places[i]-places[i-1]
-		if d == 0 || d%gap != 0 {
-			continue
-		}
-		count[d/gap]++
-		if n := count[d/gap]; n >= 3 && n+2 >= len(ports) && n > best.constant {
-			best, ok = chain{step: d / gap, covered: float64(n) / float64(len(ports)-1), exact: 1, constant: n, score: float64(n)}, true
-		}
+// noPattern judges n local ports that show none: Random, unless the rows among
+// them show too little for that and the other transport more.
+func noPattern(n int, runs [][]Mapping, consecutive bool, other DeltaVerdict) DeltaVerdict {
+	if n < 3 {
+		return DeltaVerdict{Consecutive: consecutive}
 	}
-	return best, ok
+	v := DeltaVerdict{Delta: Delta{Kind: Random}, Consecutive: consecutive}
+	if n > 3 {
+		v.Confidence = 1 - math.Pow(0.6, float64(n-2))
+	}
+	known := other.Consecutive && other.Confidence >= sureEnough
+	switch {
+	case consecutive, known && other.Delta.Kind == Random:
+		return v
+	case known && other.Delta.Kind == Dependent && repeats(runs, other.Delta.Value):
+		return DeltaVerdict{Delta: other.Delta, Confidence: 0.8 * other.Confidence, Ports: other.Ports}
+	}
+	v.Confidence = min(v.Confidence, 0.4)
+	return v
 }
 
 // besides judges a counter that was found in a run of consecutive local ports
 // by what the other local ports show: too few of them, perhaps, to show it by
-// themselves.
+// themselves. Its steps are even where it depends on the local port, for then
+// nobody else draws from it; if they are not, it is no verdict.
 func besides(run chain, allocations []Mapping, runs [][]Mapping, spread []Mapping) DeltaVerdict {
 	others := without(allocations, runs)
-	if ports, places := inTime(others); continues(ports, places, run.step) {
-		return counterVerdict(Independent, run, true)
+	ports, places := inTime(others)
+	if well, ok := continues(ports, places, run.step); ok {
+		v := counterVerdict(Independent, run, true)
+		v.Confidence *= well
+		return v
+	}
+	if run.exact < evenSteps {
+		return DeltaVerdict{}
 	}
 	v := counterVerdict(Dependent, run, true)
 	if run.step == 1 {
@@ -231,62 +245,4 @@ func allocationKey(b Behavior) func(Mapping) any {
 		return func(m Mapping) any { return key{m.Local, m.Server} }
 	}
 	return func(m Mapping) any { return m.Local }
-}
-
-// splitRuns finds the runs of at least three consecutive local ports, each in
-// the order of time, and gives besides them the mappings of ports that lie
-// apart: of ports closer than three, the oldest, for neighbours make a counter
-// look as if it kept distances.
-func splitRuns(firsts []Mapping) (runs [][]Mapping, spread []Mapping) {
-	sorted := slices.Clone(firsts)
-	slices.SortStableFunc(sorted, func(a, b Mapping) int { return cmp.Compare(a.Local.Port(), b.Local.Port()) })
-	for len(sorted) > 0 {
-		n, consecutive := 1, 1
-		for n < len(sorted) && sorted[n].Local.Port()-sorted[n-1].Local.Port() < 3 {
-			if sorted[n].Local.Port()-sorted[n-1].Local.Port() == 1 {
-				consecutive++
-			}
-			n++
-		}
-		cluster := slices.Clone(sorted[:n])
-		slices.SortStableFunc(cluster, func(a, b Mapping) int { return a.Sent.Compare(b.Sent) })
-		if consecutive >= 3 {
-			runs = append(runs, cluster)
-		}
-		spread = append(spread, cluster[0])
-		sorted = sorted[n:]
-	}
-	slices.SortStableFunc(spread, func(a, b Mapping) int { return a.Sent.Compare(b.Sent) })
-	return runs, spread
-}
-
-// without leaves out the mappings of local ports in runs, but for the first of
-// each run, which is a local port like any other.
-func without(ms []Mapping, runs [][]Mapping) []Mapping {
-	return slices.DeleteFunc(slices.Clone(ms), func(m Mapping) bool {
-		return slices.ContainsFunc(runs, func(run []Mapping) bool {
-			return slices.ContainsFunc(run[1:], func(r Mapping) bool { return r.Local == m.Local })
-		})
-	})
-}
-
-// inTime gives the external ports, each one place after the other.
-func inTime(ms []Mapping) (ports []uint16, places []int) {
-	for i, m := range ms {
-		ports, places = append(ports, m.External.Port()), append(places, i)
-	}
-	return ports, places
-}
-
-// byLocalPort gives the external ports of a run, at places that leave room for
-// the local ports that are missing. Where time and local ports do not go the
-// same way, the run shows nothing and is left out.
-func byLocalPort(run []Mapping) (ports []uint16, places []int) {
-	for i, m := range run {
-		if i > 0 && m.Local.Port() <= run[i-1].Local.Port() {
-			continue
-		}
-		ports, places = append(ports, m.External.Port()), append(places, int(m.Local.Port())-int(run[0].Local.Port()))
-	}
-	return ports, places
 }

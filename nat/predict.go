@@ -137,35 +137,3 @@ func (b Basis) wrap(port int) uint16 {
 	}
 	return r.Wrap(port)
 }
-
-// LocalFor says from which local port to connect so that the NAT maps it to
-// the external port want, as far as it lets itself be asked, or else so that
-// the mapping is predictable: the first column of the reference's table. 0
-// means any port that has no mapping yet. It is false where nothing that the
-// local port does helps: a symmetric NAT with random ports, or no fresh
-// mapping where one is needed.
-func LocalFor(t Type, d Delta, last Mapping, want uint16) (local uint16, ok bool) {
-	l, r := last.Local.Port(), last.External.Port()
-	known := l != 0 && r != 0
-	switch {
-	case t == Blocked, t == TypeUnknown:
-		return 0, false
-	case t == Open, t == SymmetricFirewall, d.Kind == NotApplicable, d.Kind == Equal:
-		return want, want != 0
-	case !known:
-		return 0, false
-	case d.Kind == Preserving && want != 0:
-		p := int(l) + distance(r, want)
-		if p < 1 || p > math.MaxUint16 {
-			return 0, false
-		}
-		return uint16(p), true
-	case d.Kind == Independent:
-		return 0, true
-	case d.Kind == Dependent && l < math.MaxUint16:
-		return l + 1, true
-	case t != Symmetric:
-		return l, true
-	}
-	return 0, false
-}

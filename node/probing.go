@@ -44,6 +44,7 @@ func (n *Node) probeAll(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	n.around.asked(list...)
 	return allFailed(errs)
 }
 
@@ -104,6 +105,9 @@ func (n *Node) verify(ctx context.Context, keepers map[netip.Addr]*probe.Held) e
 		if delete(keepers, p.addr); holds[k] != nil {
 			keepers[p.addr] = holds[k]
 		}
+	}
+	if ctx.Err() == nil {
+		n.around.asked(list...)
 	}
 	return allFailed(errs)
 }

@@ -216,8 +216,7 @@ func (c *call) punchAtOnce(ctx context.Context, m punch.Meeting, end *endpoint, 
 	if err == nil {
 		return nil
 	}
-	done()
-	asked.Wait()
+	asked.Wait() // where we could not even dial, the peer's answer is worth the wait
 	switch {
 	case told == nil:
 		return c.punchToward(ctx, m, end, answer, oneWay)
@@ -271,7 +270,7 @@ func (c *call) carryOut(ctx context.Context, plan punch.Plan) error {
 	})
 }
 
-func (c *call) allows(s Strategy) bool { return slices.Contains(c.node.cfg.Strategies, s) }
+func (c *call) allows(s Strategy) bool { return slices.Contains(c.by, s) }
 
 func roleOf(a punch.Action) signaling.Role {
 	if a.Prime {

@@ -18,10 +18,34 @@ type surroundings struct {
 	list    []place
 	reports map[netip.Addr]nat.Report
 	mapped  map[netip.Addr]netip.AddrPort // where routers forward the warm port
+	unasked map[netip.Addr]bool           // places that nobody was asked about yet
+	news    bell                          // rings when the address may be another
 }
 
 func newSurroundings(list []place) *surroundings {
-	return &surroundings{list: list, reports: make(map[netip.Addr]nat.Report), mapped: make(map[netip.Addr]netip.AddrPort)}
+	s := &surroundings{list: list, reports: make(map[netip.Addr]nat.Report),
+		mapped: make(map[netip.Addr]netip.AddrPort), unasked: make(map[netip.Addr]bool)}
+	for _, p := range uplinksOf(list) {
+		s.unasked[p.addr] = true
+	}
+	return s
+}
+
+// asked notes that all is known of places that is to be had at once.
+func (s *surroundings) asked(list ...place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range list {
+		delete(s.unasked, p.addr)
+	}
+	s.news.ring()
+}
+
+// settled reports whether all places were asked about.
+func (s *surroundings) settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.unasked) == 0
 }
 
 // places lists where the node is, best first.
@@ -47,8 +71,16 @@ func (s *surroundings) move(list []place) (fresh []netip.Addr, changed bool) {
 			fresh = append(fresh, p.addr)
 		}
 	}
+	up := uplinksOf(list)
+	for _, p := range up {
+		if !at(uplinksOf(s.list), p.addr) {
+			s.unasked[p.addr] = true
+		}
+	}
+	maps.DeleteFunc(s.unasked, func(a netip.Addr, _ bool) bool { return !at(up, a) })
 	maps.DeleteFunc(s.reports, func(a netip.Addr, _ nat.Report) bool { return !at(list, a) })
 	s.list = list
+	s.news.ring()
 	return fresh, true
 }
 
@@ -58,6 +90,10 @@ func (s *surroundings) put(local netip.Addr, r nat.Report) {
 	defer s.mu.Unlock()
 	if slices.ContainsFunc(s.list, func(p place) bool { return p.addr == local }) {
 		s.reports[local] = r
+		if usable(r) {
+			delete(s.unasked, local)
+		}
+		s.news.ring()
 	}
 }
 
@@ -94,10 +130,12 @@ func (s *surroundings) device(local netip.Addr) string {
 	return ""
 }
 
-// uplinks are the places from which something may lead to the internet; all
+// uplinks are the places that are asked about.
+func (s *surroundings) uplinks() []place { return uplinksOf(s.places()) }
+
+// uplinksOf are the places from which something may lead to the internet; all
 // where none seems to.
-func (s *surroundings) uplinks() []place {
-	list := s.places()
+func uplinksOf(list []place) []place {
 	up := slices.DeleteFunc(slices.Clone(list), func(p place) bool { return p.stub })
 	if len(up) == 0 {
 		return list

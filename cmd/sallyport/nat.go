@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/portmap"
 	"github.com/sallyport-net/sallyport/nat/probe"
 	"github.com/sallyport-net/sallyport/node"
 )
@@ -25,8 +26,9 @@ func newNAT(a *app) *cobra.Command {
 		Use:   "nat",
 		Short: "Say what the NATs on the way to the internet do",
 		Long: `Ask STUN servers what the NATs on the way to the internet do: the verdict
-first, then the facts for each interface, then how sure they are. Nothing is
-changed on the router, and no broker is asked. With --json, one object.
+first, then the facts for each interface, then how sure they are. The router is
+asked whether it would forward a port (by PCP, NAT-PMP and UPnP-IGD); nothing is
+changed there, and no broker is asked. With --json, one object.
 
 With --watch, ask again at every change of addresses and every --every, until
 interrupted, and say only what has changed; with --json, the whole object then.`,
@@ -91,8 +93,9 @@ type natInterface struct {
 	TCP        natFinding   `json:"tcp"`
 	UDP        natFinding   `json:"udp"`
 	natSurroundings
-	TookMS float64 `json:"took_ms"`
-	Error  string  `json:"error,omitempty"`
+	Router natRouter `json:"router"`
+	TookMS float64   `json:"took_ms"`
+	Error  string    `json:"error,omitempty"`
 
 	report nat.Report
 }
@@ -125,8 +128,13 @@ func survey(ctx context.Context, f *nodeFlags) (*natSurvey, error) {
 	}
 	begun := time.Now()
 	s := &natSurvey{Interfaces: make([]natInterface, len(places))}
+	routers := make([]func(seen netip.Addr) natRouter, len(places))
 	var all sync.WaitGroup
 	for n, p := range places {
+		all.Go(func() {
+			o, err := portmap.Discover(ctx, portmap.Config{Local: p.Addr})
+			routers[n] = func(seen netip.Addr) natRouter { return natRouterOf(o, err, p.Addr, seen) }
+		})
 		all.Go(func() {
 			var cfg probe.Config
 			cfg.Local, cfg.Control = p.Addr, p.Control
@@ -140,6 +148,9 @@ func survey(ctx context.Context, f *nodeFlags) (*natSurvey, error) {
 	all.Wait()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
+	}
+	for n := range s.Interfaces {
+		s.Interfaces[n].Router = routers[n](s.Interfaces[n].report.External)
 	}
 	s.TookMS = milliseconds(time.Since(begun))
 	// The verdict is that of the best interface from which anybody answered.
@@ -207,6 +218,7 @@ func (s *natSurvey) print(w io.Writer, verbose bool) {
 			if verbose && i.report.Local.IsValid() {
 				fmt.Fprintf(&b, "  %s\n", nat.Describe(i.report))
 			}
+			i.Router.print(&b)
 			continue
 		}
 		seen := i.External
@@ -220,6 +232,7 @@ func (s *natSurvey) print(w io.Writer, verbose bool) {
 		i.TCP.print(&b, "TCP", i.report.TCP.Delta)
 		i.UDP.print(&b, "UDP", i.report.UDP.Delta)
 		i.natSurroundings.print(&b, i.Externals)
+		i.Router.print(&b)
 		sure := "not sure"
 		if i.Sure {
 			sure = "sure"

@@ -92,6 +92,7 @@ func natChanges(before, now *natSurvey) (out []string) {
 			{"sure", fmt.Sprint(old.Sure), fmt.Sprint(i.Sure)},
 			{"strangers", old.Refusal, i.Refusal},
 			{"hairpin", old.Hairpin, i.Hairpin},
+			{"router offers", old.Router.offered(), i.Router.offered()},
 			{"levels", fmt.Sprint(old.Levels), fmt.Sprint(i.Levels)},
 		} {
 			if f.old != f.now {

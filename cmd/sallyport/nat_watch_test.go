@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/portmap"
 )
 
 func TestNATChanges(t *testing.T) {
@@ -28,6 +29,10 @@ func TestNATChanges(t *testing.T) {
 		{"nothing", plain, plain, nil},
 		{"what always differs", plain, at(func(i *natInterface) { i.TookMS, i.Confidence = 5, 0.3 }), nil},
 		{"type", plain, at(func(i *natInterface) { i.Type = "symmetric" }), []string{eth0 + "type symmetric, was full cone"}},
+		{"router", plain, at(func(i *natInterface) {
+			i.Router.Offers = []natOffer{{Protocol: portmap.PCP, Offered: true}, {Protocol: portmap.UPnP, Error: "no answer"},
+				{Protocol: portmap.NATPMP, Offered: true, External: "203.0.113.7"}}
+		}), []string{eth0 + "router offers PCP, NAT-PMP 203.0.113.7, was none"}},
 		{"offline", plain, at(func(i *natInterface) { i.Error, i.External = "no STUN server answered", "" }), []string{
 			eth0 + "error no STUN server answered, was none", eth0 + "seen as none, was 203.0.113.7"}},
 		{"gone", plain, &natSurvey{}, []string{"eth0, IPv4, 192.168.1.2: gone"}},

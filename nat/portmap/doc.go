@@ -5,7 +5,8 @@
 //
 // All protocols are discovered at once, and discovery changes nothing; those
 // that answer are then asked for the mapping one after another, in the order
-// of their answers, so that never two of them hold the same port.
+// of their answers, so that never two of them hold the same port. Discover
+// stops there, and only tells what the gateway speaks.
 //
 // # What a router may do to us
 //

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,17 +41,39 @@ func rogue(t *testing.T, answer func(request []byte) []byte) uint16 {
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 }
 
-// open asks the rogue, and holds Open to its time.
+const soon = time.Second // a rogue on loopback has answered by then, if it will
+
+// open asks the rogue, holds Open and Discover to their times, and what the
+// one finds to what the other gets.
 func open(t *testing.T, mapping, search uint16, p ...Protocol) error {
 	t.Helper()
+	cfg := Config{Local: loopback, Gateway: loopback, Port: 4000, Protocols: p,
+		mapping: mapping, search: search, anyGateway: true, discovery: soon}
+	var o Offer
+	var failed error
+	var both sync.WaitGroup
 	begun := time.Now()
-	m, err := Open(t.Context(), Config{Local: loopback, Gateway: loopback, Port: 4000, Protocols: p,
-		mapping: mapping, search: search, anyGateway: true})
+	both.Go(func() {
+		o, failed = Discover(t.Context(), cfg)
+		if took := time.Since(begun); took > soon+500*time.Millisecond {
+			t.Errorf("Discover took %v", took)
+		}
+	})
+	m, err := Open(t.Context(), cfg)
 	if err == nil {
 		_ = m.Close()
 	}
-	if took := time.Since(begun); took > discovery+request+500*time.Millisecond {
+	if took := time.Since(begun); took > soon+request+500*time.Millisecond {
 		t.Errorf("Open took %v", took)
+	}
+	both.Wait()
+	offered, useless := false, false
+	for _, a := range o.Answers {
+		offered, useless = offered || a.Err == nil, useless || errors.Is(a.Err, ErrUseless)
+	}
+	if failed != nil || len(o.Answers) != len(p) || err == nil && !offered ||
+		errors.Is(err, ErrNone) && (offered || useless) || errors.Is(err, ErrUseless) != useless {
+		t.Errorf("Open gives %v, Discover %+v, %v", err, o, failed)
 	}
 	return err
 }
@@ -118,6 +141,8 @@ func TestNoOtherHostIsAsked(t *testing.T) {
 			fmt.Fprintf(w, "<root><service><serviceType>%s</serviceType><controlURL>%s</controlURL></service></root>", connections[0], control)
 		}
 	}
+	cases := map[string]func(*testing.T){}
+	each := func(name string, f func(*testing.T)) { cases[name] = f }
 	for name, h := range map[string]http.HandlerFunc{
 		"control URL": describes(victim.URL + "/control"),
 		"scheme":      describes("gopher://127.0.0.1/x"),
@@ -139,7 +164,7 @@ func TestNoOtherHostIsAsked(t *testing.T) {
 		"hanging": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"garbage": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("\x00<<<&;")) },
 	} {
-		t.Run(name, func(t *testing.T) {
+		each(name, func(t *testing.T) {
 			s := httptest.NewServer(h)
 			defer s.Close()
 			if err := open(t, 1, rogue(t, located(s.URL+"/d.xml")), UPnP); !errors.Is(err, ErrNone) {
@@ -148,12 +173,17 @@ func TestNoOtherHostIsAsked(t *testing.T) {
 		})
 	}
 	for _, at := range []string{victim.URL + "/d.xml", "http://localhost:80/", "http://user@127.0.0.1/", "file:///etc/passwd", "http://127.0.0.1.nip.io/"} {
-		t.Run(at, func(t *testing.T) {
+		each(at, func(t *testing.T) {
 			if err := open(t, 1, rogue(t, located(at)), UPnP); !errors.Is(err, ErrNone) || !strings.Contains(err.Error(), "is not on the gateway") {
 				t.Errorf("Open gives %v", err)
 			}
 		})
 	}
+	t.Run("all", func(t *testing.T) {
+		for name, f := range cases {
+			t.Run(name, func(t *testing.T) { t.Parallel(); f(t) })
+		}
+	})
 	if n := visits.Load(); n != 0 {
 		t.Errorf("the other host was contacted %d times", n)
 	}

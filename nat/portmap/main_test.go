@@ -1,10 +1,10 @@
 package portmap
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -20,7 +20,8 @@ import (
 
 // playMapping, in the environment, makes this binary listen on the port of the
 // role that it holds, map it, and print the external endpoint whenever it
-// changes; until SIGTERM or the end of its input.
+// changes; until SIGTERM or the end of its input. At each line of that it looks
+// at the router anew. Or it only asks what the router offers, and prints that.
 const playMapping = "SALLYPORT_TEST_PORTMAP"
 
 type role struct {
@@ -28,6 +29,7 @@ type role struct {
 	Port            uint16
 	Protocols       []Protocol
 	Lifetime, Check time.Duration
+	Ask             bool
 }
 
 func TestMain(m *testing.M) {
@@ -49,6 +51,11 @@ func play(text string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if r.Ask {
+		o, err := Discover(ctx, Config{Local: r.Local})
+		fmt.Printf("%v", o)
+		return err
+	}
 	l, err := net.Listen("tcp", netip.AddrPortFrom(r.Local, r.Port).String())
 	if err != nil {
 		return err
@@ -70,7 +77,12 @@ func play(text string) error {
 		return err
 	}
 	defer m.Close()
-	go func() { _, _ = io.Copy(io.Discard, os.Stdin); stop() }()
+	go func() {
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			m.Recheck()
+		}
+		stop()
+	}()
 	<-ctx.Done()
 	return nil
 }

@@ -32,7 +32,7 @@ type mapper interface {
 	// check finds out whether the router has lost l: errLost, or a different
 	// external address, by errLost too. Other errors say nothing.
 	check(ctx context.Context, l lease) error
-	// drop deletes it.
+	// drop deletes the mapping that has l's external endpoint, if it is ours.
 	drop(ctx context.Context, l lease) error
 }
 
@@ -40,7 +40,6 @@ type mapper interface {
 type lease struct {
 	external netip.AddrPort
 	life     time.Duration // 0: until it is deleted
-	pinhole  string        // its id, of UPnP for IPv6
 }
 
 var (
@@ -49,6 +48,8 @@ var (
 	// ErrUseless is a mapping at an address that the internet cannot reach: a
 	// second NAT stands behind the router.
 	ErrUseless = errors.New("the router's own address is not public, so another NAT stands behind it")
+
+	errNoAddress = errors.New("the router does not tell its external address")
 
 	errForeign = errors.New("not an answer to what was asked")
 	errLost    = errors.New("the router has lost the mapping")
@@ -64,6 +65,14 @@ type RefusedError struct {
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s: the router refuses: %s (%d)", e.Protocol, e.Why, e.Code)
 }
+
+// Speaks reports whether the router knows the protocol at all, and so refuses
+// for another reason than that (RFC 6886 §3.5, RFC 6887 §7.4).
+func (e *RefusedError) Speaks() bool { return e.Code != unsupportedVersion }
+
+// unsupportedVersion is a code of PCP and NAT-PMP, which share a port; UPnP has
+// none as low.
+const unsupportedVersion = 1
 
 // validate checks what a router has granted to local, and bounds its lifetime.
 func (l lease) validate(local netip.Addr) (lease, error) {

@@ -66,7 +66,7 @@ type pcpAnswer struct {
 // parsePCP reads the answer to a request with that opcode.
 func parsePCP(b []byte, opcode byte) (pcpAnswer, error) {
 	if len(b) >= 4 && b[0] == 0 && b[1]&response != 0 { // RFC 6886 §3.5, RFC 6887 §9
-		return pcpAnswer{}, &RefusedError{PCP, 1, "it speaks NAT-PMP only"}
+		return pcpAnswer{}, &RefusedError{PCP, unsupportedVersion, "it speaks NAT-PMP only"}
 	}
 	if len(b) < pcpHeader || len(b) > 1100 || len(b)%4 != 0 || b[1] != opcode+response {
 		return pcpAnswer{}, errForeign

@@ -45,12 +45,12 @@ func free(t nat.Transport, local netip.Addr, port uint16) bool {
 	return true
 }
 
-// drawRow draws n consecutive free ports; nil if it can't find any.
-func drawRow(t nat.Transport, local netip.Addr, n int) []uint16 {
+// drawRow draws n consecutive ports that are free; nil if it can't find any.
+func drawRow(free func(uint16) bool, n int) []uint16 {
 	for range drawTries {
 		first := uint16(lowLocal + rand.IntN(highLocal-lowLocal-n))
 		var row []uint16
-		for len(row) < n && free(t, local, first+uint16(len(row))) {
+		for len(row) < n && free(first+uint16(len(row))) {
 			row = append(row, first+uint16(len(row)))
 		}
 		if len(row) == n {
@@ -60,17 +60,17 @@ func drawRow(t nat.Transport, local netip.Addr, n int) []uint16 {
 	return nil
 }
 
-// drawApart draws n free ports near one another, so that a NAT that keeps
+// drawApart draws n ports that are free near one another, so that a NAT that keeps
 // distances seldom wraps between them, but not neighbours; nil if it can't
 // find any.
-func drawApart(t nat.Transport, local netip.Addr, n int) []uint16 {
+func drawApart(free func(uint16) bool, n int) []uint16 {
 	out := make([]uint16, 0, n)
 	port := lowLocal + rand.IntN(highLocal-lowLocal-100*n)
 	for range drawTries {
 		if port += 5 + rand.IntN(95); port > 65535 {
 			return nil
 		}
-		if !free(t, local, uint16(port)) {
+		if !free(uint16(port)) {
 			continue
 		}
 		if out = append(out, uint16(port)); len(out) == n {

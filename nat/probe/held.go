@@ -94,7 +94,7 @@ func MapRow(ctx context.Context, cfg MapConfig, n int) ([]*Held, error) {
 	servers, problems := cfg.resolve(ctx)
 	first, err := cfg.local(servers)
 	if err == nil && cfg.Local.Port() == 0 {
-		row := drawRow(nat.TCP, first.Addr(), n)
+		row := drawRow(func(port uint16) bool { return free(nat.TCP, first.Addr(), port) }, n)
 		if row == nil {
 			return nil, errNoFreePorts
 		}

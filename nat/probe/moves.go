@@ -49,9 +49,10 @@ func (p *prober) moves(ctx context.Context, t nat.Transport, servers []netip.Add
 	if t == nat.TCP {
 		wait *= 2 // a handshake comes first
 	}
+	row := func() []uint16 { return drawRow(p.unused(t), inRow) }
 	draws := []func() []uint16{
-		func() []uint16 { return drawApart(t, p.local, apart) },
-		func() []uint16 { return drawRow(t, p.local, inRow) },
+		func() []uint16 { return drawApart(p.unused(t), apart) },
+		row, row, // one may be broken where the NAT has few ports
 	}
 	for _, draw := range draws {
 		p.oneBurst(ctx, t, draw, servers, wait, do)
@@ -60,6 +61,19 @@ func (p *prober) moves(ctx context.Context, t nat.Transport, servers []netip.Add
 			return
 		}
 	}
+}
+
+// unused tells which local ports are free and lie apart from those that have
+// been mapped already, whose neighbours they would seem to be.
+func (p *prober) unused(t nat.Transport) func(uint16) bool {
+	const near = 3
+	used := map[uint16]bool{}
+	for _, m := range p.mappings(t) {
+		for d := range uint16(2*near + 1) {
+			used[m.Local.Port()-near+d] = true
+		}
+	}
+	return func(port uint16) bool { return !used[port] && free(t, p.local, port) }
 }
 
 // oneBurst asks from ports that draw gives, and once more, with more patience,

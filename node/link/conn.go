@@ -52,23 +52,6 @@ func (v verdict) err() error {
 	return fmt.Errorf("verdict %d is not understood", byte(v))
 }
 
-// whole is a connection whose end is an error. crypto/tls takes the end of a
-// TCP connection between two records for the end of the stream, though
-// RFC 8446 §6.1 calls that a truncation; behind this it sees an end in
-// close_notify alone.
-type whole struct{ net.Conn }
-
-func (w whole) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	if err == io.EOF {
-		err = ErrCut
-	}
-	return n, err
-}
-
-// NetConn is the connection beneath.
-func (w whole) NetConn() net.Conn { return w.Conn }
-
 // Conn is a nominated link: a net.Conn with half-close, between two proven
 // keys.
 type Conn struct {
@@ -115,6 +98,28 @@ func (c *Conn) Verdict() error {
 	}
 	c.await, c.denied = false, verdict(v[0]).err()
 	return c.denied
+}
+
+// WriteBatch writes the pieces one after another, and hands them to the network
+// together: of many small writes, and of the records of a big one, it makes a
+// few. It must not be called concurrently with Write or itself.
+func (c *Conn) WriteBatch(pieces ...[]byte) error {
+	beneath := c.tls.NetConn().(*whole)
+	beneath.hold()
+	var failed error
+	for _, p := range pieces {
+		if _, failed = c.tls.Write(p); failed != nil {
+			break
+		}
+	}
+	return errors.Join(failed, beneath.release())
+}
+
+// Export gives length bytes that only the two ends of this connection can know
+// (RFC 8446 §7.5).
+func (c *Conn) Export(label string, context []byte, length int) ([]byte, error) {
+	state := c.tls.ConnectionState()
+	return state.ExportKeyingMaterial(label, context, length)
 }
 
 // Write writes application bytes.

@@ -20,7 +20,7 @@ func TestCutIsNoEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			caller, callee := pair(t)
-			a, err := caller.Nominate([16]byte{1}, Stream)
+			a, err := caller.Nominate([16]byte{1}, Session)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,14 +15,14 @@ import (
 // Protocol is the ALPN name, with our version (RFC 7301).
 const Protocol = "sallyport/1"
 
-const nominationVersion = 1
+const nominationVersion = 2
 
 // Purpose says what the caller wants a link for.
 type Purpose uint8
 
 const (
-	Stream Purpose = iota // a connection for the application
-	Ping                  // the callee echoes, and its application never sees it
+	Session Purpose = iota // to begin a session on it
+	Resume                 // to go on with one
 )
 
 // Link is a TLS connection whose peer's key is proven, and which nobody has
@@ -58,7 +58,7 @@ func Client(ctx context.Context, c net.Conn, id *Identity, peer address.Key, wan
 		_ = c.Close()
 		return nil, err
 	}
-	return handshake(ctx, tls.Client(whole{&expecting{Conn: c, want: want}}, conf), c, id)
+	return handshake(ctx, tls.Client(&whole{Conn: &expecting{Conn: c, want: want}}, conf), c, id)
 }
 
 // Server runs the callee's end over c and returns when the caller's key is
@@ -70,7 +70,7 @@ func Server(ctx context.Context, c net.Conn, id *Identity) (*Link, error) {
 		_ = c.Close()
 		return nil, err
 	}
-	return handshake(ctx, tls.Server(whole{c}, conf), c, id)
+	return handshake(ctx, tls.Server(&whole{Conn: c}, conf), c, id)
 }
 
 // config is what both ends share. check runs before the peer has proved its
@@ -87,6 +87,9 @@ func (id *Identity) config(check func(address.Key) error) (*tls.Config, error) {
 		ClientAuth:             tls.RequireAnyClientCert,
 		InsecureSkipVerify:     true, // no authorities here: VerifyConnection does it all
 		SessionTicketsDisabled: true,
+		// Records of full size from the first byte on: a session writes what is
+		// at hand in one piece, and small things go in small records anyway.
+		DynamicRecordSizingDisabled: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if s.NegotiatedProtocol != Protocol {
 				return fmt.Errorf("the peer does not speak %s", Protocol)
@@ -141,7 +144,7 @@ func (l *Link) Nomination(deadline time.Time) (attempt [16]byte, purpose Purpose
 	if _, err := io.ReadFull(l.tls, msg[:]); err != nil {
 		return attempt, 0, err
 	}
-	if msg[0] != nominationVersion || Purpose(msg[1]) > Ping {
+	if msg[0] != nominationVersion || Purpose(msg[1]) > Resume {
 		return attempt, 0, fmt.Errorf("nomination of version %d and purpose %d is not understood", msg[0], msg[1])
 	}
 	return [16]byte(msg[2:]), Purpose(msg[1]), l.tls.SetReadDeadline(time.Time{})

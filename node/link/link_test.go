@@ -94,7 +94,7 @@ func pair(t testing.TB) (caller, callee *Link) {
 func TestLinkCarriesBytesBothWaysAndHalfCloses(t *testing.T) {
 	caller, callee := pair(t)
 	attempt := [16]byte{1, 2, 3}
-	a, err := caller.Nominate(attempt, Stream)
+	a, err := caller.Nominate(attempt, Session)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestLinkCarriesBytesBothWaysAndHalfCloses(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, purpose, err := callee.Nomination(time.Now().Add(5 * time.Second))
-	if err != nil || got != attempt || purpose != Stream {
+	if err != nil || got != attempt || purpose != Session {
 		t.Fatalf("nomination: %x %v %v", got, purpose, err)
 	}
 	b, err := callee.Admit()
@@ -134,7 +134,7 @@ func TestRefusalSurfacesOnFirstRead(t *testing.T) {
 	}{{"refused", ErrRefused}, {"lost", ErrLost}, {"busy", ErrBusy}} {
 		t.Run(c.name, func(t *testing.T) {
 			caller, callee := pair(t)
-			a, err := caller.Nominate([16]byte{9}, Stream)
+			a, err := caller.Nominate([16]byte{9}, Session)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +171,7 @@ func TestNominationIsAwaitedOnlyUntilItsDeadline(t *testing.T) {
 
 func TestVerdictDeadlineDoesNotSpoilTheVerdict(t *testing.T) {
 	caller, callee := pair(t)
-	a, err := caller.Nominate([16]byte{1}, Stream)
+	a, err := caller.Nominate([16]byte{1}, Session)
 	if err != nil {
 		t.Fatal(err)
 	}

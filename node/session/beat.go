@@ -1,0 +1,101 @@
+package session
+
+import "time"
+
+// beat looks at the pulse when its timer says so.
+func (s *Session) beat() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended == nil {
+		s.reschedule()
+	}
+}
+
+// reschedule looks at the pulse and sets the timer for the next look.
+func (s *Session) reschedule() {
+	c := s.carrier
+	if c == nil {
+		return
+	}
+	s.pulse.heard(c.lastHeard())
+	was := s.pulse.suspect
+	again := s.pulse.look(time.Now(), s.out.waiting(), s.out.kept)
+	s.timer.Reset(again)
+	if s.pulse.pingDue {
+		s.wake.Signal()
+	}
+	switch {
+	case s.pulse.suspect && !was:
+		s.log.Info("path of a session is silent", "peer", s.peer.Short())
+		s.tell()
+		s.wait(s.cfg.SilentLife)
+		s.need()
+	case was && !s.pulse.suspect:
+		s.log.Info("path of a session is back", "peer", s.peer.Short())
+		s.life.Stop()
+		s.tell()
+	}
+}
+
+// wait ends the session after a while, unless a link comes.
+func (s *Session) wait(life time.Duration) {
+	if s.life == nil {
+		s.life = time.AfterFunc(life, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.ended == nil && !s.alive() {
+				s.end(ErrGone)
+			}
+		})
+		return
+	}
+	s.life.Reset(life)
+}
+
+// Abandon says that no new link will come: when the one in use is lost, so is
+// the session.
+func (s *Session) Abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alone = true
+	if s.ended == nil && s.carrier == nil {
+		s.end(ErrGone)
+	}
+}
+
+// need has the owner look for a link, once at a time.
+func (s *Session) need() {
+	if s.cfg.Lost != nil {
+		go s.cfg.Lost(s)
+	}
+	if !s.cfg.Opener || s.cfg.Need == nil || s.asked || !s.worth() {
+		return
+	}
+	s.asked = true
+	go func() {
+		s.cfg.Need(s)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.asked = false
+	}()
+}
+
+// Needs reports whether a new link is wanted: there is none, or it is suspect.
+func (s *Session) Needs() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended == nil && !s.alive() && s.worth()
+}
+
+// Check asks the peer for a sign of life at once, and has little patience: the
+// network has changed.
+func (s *Session) Check() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil || s.carrier == nil {
+		return
+	}
+	s.pulse.urgent = true
+	s.pulse.pingDue = true
+	s.wake.Signal()
+}

@@ -1,0 +1,351 @@
+// Package session carries streams between two nodes over one proven link at a
+// time, and outlives the links: what was not acknowledged on one is sent again
+// on the next. docs/session.md is the specification.
+//
+//	frame = type (1) ‖ code (1) ‖ length (2) ‖ stream (4) ‖ payload
+//
+// A session has two goroutines while it is idle: one reads its link, one
+// writes.
+package session
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/link"
+)
+
+var (
+	// ErrGone: the session's link was lost, and no other came in time or the
+	// peer knows nothing of the session any more. What has arrived is not all.
+	ErrGone = fmt.Errorf("the session is gone: %w", link.ErrCut)
+	// ErrReset: the peer gave the stream up before it had sent all.
+	ErrReset = fmt.Errorf("the peer has reset the stream: %w", link.ErrCut)
+	// ErrPeerClosed: the peer reads no more from the stream.
+	ErrPeerClosed = errors.New("the peer has closed the stream")
+	// ErrEnding: the session takes no new stream.
+	ErrEnding = errors.New("the session is ending")
+	// errProtocol: the peer broke a rule of the framing.
+	errProtocol = errors.New("the peer broke the session's rules")
+)
+
+// Config says how a session behaves. Opener and Secret must be set.
+type Config struct {
+	// Opener is whether this end called: it alone calls again.
+	Opener bool
+	// Attempt is the attempt of the first link's nomination.
+	Attempt [16]byte
+	// Path describes the first link; Session.Path gives it back.
+	Path any
+	// Accept takes a stream that the peer opened, or says by which error not:
+	// link.ErrBusy or link.ErrRefused. It must not block. Nil refuses all.
+	Accept func(*Stream) error
+	// Need is called in a goroutine of its own, once for each time that the link
+	// is suspect or lost and has streams worth saving. Resume is the answer to
+	// it. Only an opener calls it. Nil means that nothing is done.
+	Need func(*Session)
+	// Lost is called when a link has ended or fallen silent. It must not block.
+	Lost func(*Session)
+	// Moved is called when a new link has taken over. It must not block.
+	Moved func(*Session)
+	// Ended is called once, when the session is over. It must not block.
+	Ended func(*Session)
+	// SilentLife and CutLife are how long the session waits for a new link
+	// after the old one fell silent, and after it ended. 0 means 10 min and 15 s.
+	SilentLife, CutLife time.Duration
+	// Logger gets events as data. Nil means silence.
+	Logger *slog.Logger
+}
+
+// ID names a session between its two ends.
+type ID [16]byte
+
+// Session is one end of a session. It is safe for concurrent use.
+type Session struct {
+	cfg  Config
+	id   ID
+	key  [sha256.Size]byte
+	peer address.Key
+	log  *slog.Logger
+
+	established chan struct{} // closed when the first verdict is known
+	over        chan struct{} // closed at the end
+
+	mu       sync.Mutex
+	wake     sync.Cond // for the writer
+	room     sync.Cond // for streams that wait to queue
+	ended    error     // why it is over
+	out      outbox
+	arrived  sync.Cond // for a new link that waits for what the old one brings
+	carrier  *carrier  // nil while there is none
+	next     *carrier  // to be the one in use when the writer gets to it
+	past     *carrier  // the last one, while there is none
+	carriers map[*carrier]bool
+	epoch    uint64
+	received uint64 // numbered frames
+	told     uint64 // of them, acknowledged
+	untold   int    // bytes that are not
+	ackNow   bool
+	pong     [][8]byte // to be sent
+
+	streams  map[uint32]*Stream
+	nextID   uint32
+	lastID   uint32 // highest of the peer's
+	theirs   int    // streams that the peer opened
+	windows  int    // sum of the receive windows
+	parting  uint64 // one above the last frame of streams that we closed first
+	closing  bool   // CLOSING is sent
+	finished bool   // CLOSING has come
+
+	pulse pulse
+	timer *time.Timer // of the pulse
+	ackTo *time.Timer // sends a late ACK
+	life  *time.Timer // ends a session that is lost
+	asked bool        // Need is at work
+	alone bool        // no new link will come
+	news  chan struct{}
+	moves int
+	dud   int
+}
+
+// New begins a session on a link that was nominated for it. It takes the link
+// over.
+func New(l *link.Conn, cfg Config) (*Session, error) {
+	id, key, err := secrets(l, cfg.Attempt)
+	if err != nil {
+		_ = l.NetConn().Close()
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	if cfg.SilentLife <= 0 {
+		cfg.SilentLife = 10 * time.Minute
+	}
+	if cfg.CutLife <= 0 {
+		cfg.CutLife = 15 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Session{
+		cfg: cfg, id: id, key: key, peer: l.Peer(), log: cfg.Logger,
+		established: make(chan struct{}), over: make(chan struct{}),
+		news: make(chan struct{}), streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
+	}
+	if cfg.Opener {
+		s.nextID = 1
+	}
+	s.wake.L, s.room.L, s.arrived.L = &s.mu, &s.mu, &s.mu
+	s.pulse.opener = cfg.Opener
+	s.pulse.heard(time.Now())
+	c := &carrier{link: l, path: cfg.Path, started: true}
+	c.touch()
+	s.mu.Lock()
+	s.carriers[c] = true
+	s.carrier = c
+	s.timer = time.AfterFunc(time.Hour, s.beat)
+	s.ackTo = time.AfterFunc(time.Hour, s.ackLate)
+	s.reschedule()
+	s.mu.Unlock()
+	go s.write()
+	go s.read(c)
+	return s, nil
+}
+
+// ID names the session.
+func (s *Session) ID() ID { return s.id }
+
+// Peer is the proven key of the other end.
+func (s *Session) Peer() address.Key { return s.peer }
+
+// Opener reports whether this end called.
+func (s *Session) Opener() bool { return s.cfg.Opener }
+
+// Over is closed when the session has ended.
+func (s *Session) Over() <-chan struct{} { return s.over }
+
+// Changed is closed when the path changes the next time: is lost or suspect, is
+// back, or is another one; and at the end.
+func (s *Session) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.news
+}
+
+// tell tells those who wait for Changed.
+func (s *Session) tell() {
+	close(s.news)
+	s.news = make(chan struct{})
+}
+
+// Path is what describes the link in use, or the last one: as given to New or
+// Resume.
+func (s *Session) Path() any { s.mu.Lock(); defer s.mu.Unlock(); return s.last().path }
+
+// Addrs are the two ends of the link in use, or of the last one.
+func (s *Session) Addrs() (local, remote net.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.last().link
+	return l.LocalAddr(), l.RemoteAddr()
+}
+
+// last is the link in use or the one that was last.
+func (s *Session) last() *carrier {
+	if s.carrier != nil {
+		return s.carrier
+	}
+	return s.past
+}
+
+// Stats counts what has happened to a session.
+type Stats struct {
+	Moves  int           // links that took over
+	Resent uint64        // frames that were sent once more
+	Duds   int           // links and resumptions that were refused for breaking a rule
+	RTT    time.Duration // of the link in use; 0 before it was measured
+	Alive  bool          // a link is there and was heard in time
+}
+
+// Stats gives the counts so far.
+func (s *Session) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{s.moves, s.out.resent, s.dud, s.pulse.rtt, s.alive()}
+}
+
+func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s.pulse.suspect }
+
+// Open opens a stream. Nothing is waited for: data may be written at once.
+// echo asks the peer to send every byte back without its application seeing it.
+// The error is ErrEnding where the session takes none, or has no link that is
+// known to work: a new session is the thing then.
+func (s *Session) Open(echo bool) (*Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || s.finished || !s.alive() {
+		return nil, ErrEnding
+	}
+	t := s.newStream(s.nextID, echo, false)
+	s.nextID += 2
+	s.control(frameOpen, byte(t.kind()), t.id)
+	return t, nil
+}
+
+// Established waits until the peer has answered the first link's nomination,
+// and gives its no. It is always nil at the acceptor.
+func (s *Session) Established() error {
+	<-s.established
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// Close ends the session and all of its streams at once.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	s.end(net.ErrClosed)
+	s.mu.Unlock()
+	return nil
+}
+
+// end ends everything. The first cause counts.
+func (s *Session) end(why error) {
+	if s.ended != nil {
+		return
+	}
+	s.ended = why
+	close(s.over)
+	s.tell()
+	s.establish()
+	for _, t := range s.streams {
+		t.wake()
+	}
+	clear(s.streams)
+	s.timer.Stop()
+	s.ackTo.Stop()
+	if s.life != nil {
+		s.life.Stop()
+	}
+	for c := range s.carriers {
+		if c != s.carrier || !errors.Is(why, io.EOF) {
+			_ = c.link.NetConn().Close()
+		}
+	}
+	if c := s.carrier; c != nil && errors.Is(why, io.EOF) {
+		go func() { _ = c.link.Close() }() // says goodbye, which may take some time
+	}
+	s.wake.Broadcast()
+	s.room.Broadcast()
+	s.arrived.Broadcast()
+	s.log.Debug("session over", "peer", s.peer.Short(), "why", why)
+	if s.cfg.Ended != nil {
+		go s.cfg.Ended(s)
+	}
+}
+
+func (s *Session) establish() {
+	select {
+	case <-s.established:
+	default:
+		close(s.established)
+	}
+}
+
+// settle ends the session when nothing is left to do: says that it is closing
+// when the last stream is gone, and goes when the peer has got that. Streams
+// that the peer opened before it knew would have come by then.
+func (s *Session) settle() {
+	if s.ended != nil || len(s.streams) > 0 {
+		return
+	}
+	if !s.closing {
+		s.closing = true
+		s.control(frameClosing, 0, 0)
+	}
+	if s.out.empty() {
+		s.end(io.EOF)
+	}
+}
+
+// worth reports whether there is anything to save by a new link: a stream that
+// the peer still uses, or the end of one that it has not got.
+func (s *Session) worth() bool {
+	if s.out.acked < s.parting {
+		return true
+	}
+	for _, t := range s.streams {
+		if !t.peerDone {
+			return true
+		}
+	}
+	return false
+}
+
+// broken notes that a peer broke a rule of the streams: it is beyond help.
+func (s *Session) broken(what string, args ...any) error {
+	err := fmt.Errorf("%w: "+what, append([]any{errProtocol}, args...)...)
+	s.dud++
+	s.end(err)
+	return err
+}
+
+// secrets derives a session's name and key from its first link.
+func secrets(l *link.Conn, attempt [16]byte) (id ID, key [sha256.Size]byte, err error) {
+	a, err := l.Export("EXPORTER-sallyport-session-id", attempt[:], len(id))
+	if err != nil {
+		return id, key, err
+	}
+	b, err := l.Export("EXPORTER-sallyport-session-key", attempt[:], len(key))
+	copy(id[:], a)
+	copy(key[:], b)
+	return id, key, err
+}
+
+func uint64Bytes(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }

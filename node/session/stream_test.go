@@ -1,0 +1,255 @@
+package session
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/sallyport-net/sallyport/node/link"
+)
+
+func TestStreamsCarryBytesBothWaysAndHalfClose(t *testing.T) {
+	e := begin(t)
+	near, far := e.open()
+	mustWrite(t, near, "hello")
+	mustRead(t, far, "hello")
+	if err := near.Verdict(); err != nil {
+		t.Fatal(err)
+	}
+	if err := near.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := far.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatalf("after CloseWrite: %v", err)
+	}
+	mustWrite(t, far, "after the end")
+	mustRead(t, near, "after the end")
+	if err := far.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := near.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatalf("after Close: %v", err)
+	}
+	near.Close()
+	for _, s := range []*Session{e.opener, e.acceptor} {
+		select {
+		case <-s.Over():
+		case <-time.After(10 * time.Second):
+			t.Fatal("the session outlives its last stream")
+		}
+		if !errors.Is(s.ended, io.EOF) {
+			t.Errorf("it ended with %v", s.ended)
+		}
+	}
+}
+
+func TestDataMayGoBeforeTheStreamIsTakenAndCloseDeliversIt(t *testing.T) {
+	e := begin(t)
+	near, err := e.opener.Open(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make([]byte, 200<<10)
+	for i := range want {
+		want[i] = byte(rand.IntN(256))
+	}
+	if _, err := near.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	near.Close()
+	got, err := io.ReadAll(<-e.streams)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+}
+
+func TestEndsOfAStream(t *testing.T) {
+	e := begin(t)
+	e.open() // keeps the session
+	t.Run("a closed peer takes no more", func(t *testing.T) {
+		near, far := e.open()
+		far.Close()
+		eventually(t, "writes fail", func() bool { _, err := near.Write([]byte("x")); return errors.Is(err, ErrPeerClosed) })
+		near.Close()
+	})
+	t.Run("a reset is no end", func(t *testing.T) {
+		near, far := e.open()
+		mustWrite(t, near, "not all")
+		near.Reset()
+		mustRead(t, far, "not all")
+		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, ErrReset) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("read gave %v", err)
+		}
+		if _, err := far.Write([]byte("x")); !errors.Is(err, ErrReset) {
+			t.Errorf("write gave %v", err)
+		}
+		far.Close()
+	})
+	t.Run("our own close", func(t *testing.T) {
+		near, far := e.open()
+		reading := make(chan error, 1)
+		go func() { _, err := near.Read(make([]byte, 1)); reading <- err }()
+		near.Close()
+		if err := <-reading; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("read gave %v", err)
+		}
+		if _, err := near.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("write gave %v", err)
+		}
+		far.Close()
+	})
+}
+
+func TestAcceptorsAnswer(t *testing.T) {
+	for _, want := range []error{nil, link.ErrBusy, link.ErrRefused} {
+		e := begin(t, func(_, a *Config) { a.Accept = func(*Stream) error { return want } })
+		near, err := e.opener.Open(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := near.Verdict(); !errors.Is(err, want) {
+			t.Errorf("verdict %v, want %v", err, want)
+		}
+		if want != nil {
+			if _, err := near.Read(make([]byte, 1)); !errors.Is(err, want) {
+				t.Errorf("read gave %v, want %v", err, want)
+			}
+		}
+	}
+}
+
+func TestTheAcceptorOpensStreamsToo(t *testing.T) {
+	e := begin(t)
+	near, _ := e.open()
+	defer near.Close()
+	for range 3 {
+		far, err := e.acceptor.Open(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, far, "to the opener")
+		s := <-e.back
+		if !s.Echo() {
+			t.Error("the kind was lost")
+		}
+		mustRead(t, s, "to the opener")
+		far.Close()
+		s.Close()
+	}
+}
+
+func TestASlowStreamStopsNoOther(t *testing.T) {
+	e := begin(t)
+	slow, slowFar := e.open()
+	_ = slow.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+	n, err := slow.Write(make([]byte, 1<<20))
+	if !errors.Is(err, os.ErrDeadlineExceeded) || n != firstWindow {
+		t.Fatalf("%d bytes, %v: want the window of %d", n, err, firstWindow)
+	}
+	fast, fastFar := e.open()
+	go func() { _, _ = fast.Write(make([]byte, 4<<20)); fast.Close() }()
+	if n, err := io.Copy(io.Discard, fastFar); n != 4<<20 || err != nil {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	// And the deadline did no harm.
+	_ = slow.SetWriteDeadline(time.Time{})
+	go func() { _, _ = slow.Write(make([]byte, 1<<20-n)); slow.Close() }()
+	if n, err := io.Copy(io.Discard, slowFar); n != 1<<20 || err != nil {
+		t.Fatalf("%d bytes of the slow one, %v", n, err)
+	}
+}
+
+func TestDeadlines(t *testing.T) {
+	e := begin(t)
+	near, far := e.open()
+	_ = near.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	if _, err := near.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("read gave %v", err)
+	}
+	_ = near.SetReadDeadline(time.Time{})
+	reading := make(chan error, 1)
+	go func() { _, err := near.Read(make([]byte, 1)); reading <- err }()
+	_ = near.SetReadDeadline(time.Unix(1, 0))
+	if err := <-reading; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("a read under way gave %v", err)
+	}
+	_ = near.SetDeadline(time.Time{})
+	mustWrite(t, far, "x")
+	mustRead(t, near, "x")
+}
+
+func TestMorePeersStreamsThanAllowed(t *testing.T) {
+	e := begin(t)
+	for range maxTheirs {
+		if _, err := e.opener.Open(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	more, err := e.opener.Open(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := more.Verdict(); !errors.Is(err, link.ErrBusy) {
+		t.Fatalf("verdict %v", err)
+	}
+}
+
+// Many streams of many sizes at once, in pieces of any length.
+func TestManyStreams(t *testing.T) {
+	e := begin(t)
+	e.open() // keeps the session
+	const streams = 40
+	type outcome struct {
+		sum [32]byte
+		err error
+	}
+	got := make(chan outcome, streams)
+	go func() {
+		for range streams {
+			s := <-e.streams
+			go func() {
+				h := sha256.New()
+				_, err := io.Copy(h, s)
+				got <- outcome{[32]byte(h.Sum(nil)), err}
+				s.Close()
+			}()
+		}
+	}()
+	want := map[[32]byte]int{}
+	for k := range streams {
+		rng := rand.New(rand.NewPCG(1, uint64(k)))
+		data := make([]byte, rng.IntN(1<<20))
+		for i := range data {
+			data[i] = byte(rng.Uint32())
+		}
+		want[sha256.Sum256(data)]++
+		near, err := e.opener.Open(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for len(data) > 0 {
+				n := min(1+rng.IntN(100<<10), len(data))
+				if _, err := near.Write(data[:n]); err != nil {
+					t.Error(err)
+					break
+				}
+				data = data[n:]
+			}
+			near.Close()
+		}()
+	}
+	for range streams {
+		o := <-got
+		if o.err != nil || want[o.sum] == 0 {
+			t.Fatalf("a stream came out wrong: %v", o.err)
+		}
+		want[o.sum]--
+	}
+}
