@@ -58,7 +58,7 @@ type role struct {
 	Key      string          `json:"key,omitempty"`   // 64 hex digits
 	Machine  string          `json:"machine,omitempty"`
 	Brokers  []string        `json:"brokers,omitempty"`
-	STUN     []string        `json:"stun,omitempty"`
+	STUN     []string        `json:"stun"`            // empty, but not nil: none
 	Allow    []string        `json:"allow,omitempty"` // empty: everyone
 	Nobody   bool            `json:"nobody,omitempty"`
 	Only     []node.Strategy `json:"only,omitempty"`
@@ -68,6 +68,7 @@ type role struct {
 	Flooded  bool            `json:"flooded,omitempty"` // a broker that lets everything through
 	NoAccept bool            `json:"no_accept,omitempty"`
 	PortMap  bool            `json:"port_map,omitempty"`
+	NoLAN    bool            `json:"no_lan,omitempty"`
 	Port     uint16          `json:"port,omitempty"`
 	MQTT     string          `json:"mqtt,omitempty"` // port of the broker; default 1883
 	Relays   []string        `json:"relays,omitempty"`
@@ -184,7 +185,7 @@ func addrsByFamily(texts []string) [][]netip.Addr {
 
 func playNode(ctx context.Context, r role) error {
 	cfg := node.Config{MachineID: r.Machine, STUN: r.STUN, Strategies: r.Only, HideLAN: r.HideLAN,
-		PortMap: r.PortMap, Port: r.Port, StateDir: r.State, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
+		PortMap: r.PortMap, NoLAN: r.NoLAN, Port: r.Port, StateDir: r.State, KeepAlive: r.KeepAlive, Refresh: r.Refresh}
 	if r.Key != "" {
 		var raw []byte
 		if _, err := fmt.Sscanf(r.Key, "%x", &raw); err != nil {

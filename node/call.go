@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,9 +44,10 @@ type call struct {
 
 	lessons *lessons // nil where nothing is remembered
 
-	mu   sync.Mutex
-	log  []Event
-	over bool // the race is
+	mu      sync.Mutex
+	claimed []netip.AddrPort // what is dialled or was
+	log     []Event
+	over    bool // the race is
 }
 
 // offer is a proven link and how it came.
@@ -103,6 +106,17 @@ func (c *call) proof(ctx context.Context, via Strategy, conn net.Conn) (*link.Li
 	linger(conn)
 	c.note(via, "proven")
 	return l, nil
+}
+
+// claim reports whether nobody else in this call has dialled e, nor will.
+func (c *call) claim(e netip.AddrPort) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Contains(c.claimed, e) {
+		return false
+	}
+	c.claimed = append(c.claimed, e)
+	return true
 }
 
 // offer hands a proven link to the race, which takes the first.

@@ -16,6 +16,7 @@ import (
 type Strategy string
 
 const (
+	LAN     Strategy = "lan"     // ask for the peer on the local networks, and dial it there
 	Direct  Strategy = "direct"  // dial the peer
 	Reverse Strategy = "reverse" // ask the peer to dial us
 	Punch   Strategy = "punch"   // dial each other at once, through both NATs
@@ -24,7 +25,7 @@ const (
 
 // Strategies are all that this version knows, in the order in which ties are
 // settled. They race: none waits for another, but for the relay, which comes last.
-func Strategies() []Strategy { return []Strategy{Direct, Reverse, Punch, Relay} }
+func Strategies() []Strategy { return []Strategy{LAN, Direct, Reverse, Punch, Relay} }
 
 // Config says how a node lives. The zero value works: it gives a node with a
 // key of its own for this run, on the public brokers and STUN servers.
@@ -80,12 +81,19 @@ type Config struct {
 	// means 10 min. Where the peer's machine itself has ended the path, as when
 	// its process was killed, it is 15 s at most.
 	HoldOn time.Duration
+	// NoWait has New return at once. A Connect looks for its peer on the LAN
+	// meanwhile; everything else that it does waits for what New would wait for.
+	NoWait bool
 	// Backlog is how many connections wait for Accept at most. 0 means 64.
 	Backlog int
 	// PortMap has each router asked by PCP, NAT-PMP and UPnP to forward Port to
 	// this machine while the node runs. Where one does, the node's address says
 	// that strangers get in.
 	PortMap bool
+	// NoLAN keeps the node from answering on its local networks those who look
+	// for its key, and from looking for others there. Both take multicast, which
+	// tells everybody on them that a node runs here, but not which one.
+	NoLAN bool
 	// HideLAN leaves the inner addresses out of the node's address.
 	HideLAN bool
 	// Logger gets events as data. Nil means silence.

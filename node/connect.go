@@ -16,8 +16,8 @@ import (
 )
 
 // Connect calls the peer that target names: an address in any form, or a bare
-// node id. Direct, reverse and punched connections race; the first whose peer
-// has proved the key wins. When ctx has no nearer end, Config.Timeout bounds
+// node id. Connections on the LAN, direct, reverse and punched ones race; the
+// first whose peer has proved the key wins. When ctx has no nearer end, Config.Timeout bounds
 // it. A failure is a *ConnectError with every attempt and a hint, or the error
 // of a target that cannot be parsed.
 func (n *Node) Connect(ctx context.Context, target string) (*Conn, error) {
@@ -104,30 +104,40 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 		runners.Wait()
 		c.end()
 	}()
-	if len(c.peer.Interfaces()) == 0 {
-		if err := c.refresh(ctx); err != nil {
-			return offer{}, []Failure{{Direct, err}}
-		}
-	}
-	c.lessons = c.node.learned.about(c)
-	run := map[Strategy]func(context.Context) error{Direct: c.direct, Reverse: c.reverse, Punch: c.punch, Relay: c.relay}
+	run := map[Strategy]func(context.Context) error{LAN: c.onLAN, Direct: c.direct, Reverse: c.reverse, Punch: c.punch, Relay: c.relay}
 	failed := make(chan Failure, len(run))
 	started := 0
-	for _, s := range Strategies() {
-		if !c.allows(s) {
-			continue
-		}
+	start := func(s Strategy) {
 		started++
 		runners.Go(func() { failed <- Failure{s, run[s](ctx)} })
 	}
+	if c.allows(LAN) {
+		start(LAN)
+	}
+	others := slices.DeleteFunc(Strategies(), func(s Strategy) bool { return s == LAN || !c.allows(s) })
+	var located <-chan error // nil where nobody waits for it
+	if len(others) > 0 {
+		located = c.locate(ctx, &runners)
+	}
 	var failures []Failure
-	for len(failures) < started {
-		if len(failures) == started-1 {
+	for located != nil || len(failures) < started {
+		if located == nil && len(failures) == started-1 {
 			c.despair() // only the relay can be left
 		}
 		select {
 		case o := <-c.proven:
 			return o, nil
+		case err := <-located:
+			located = nil
+			if err != nil {
+				started++
+				failed <- Failure{others[0], err}
+				break
+			}
+			c.lessons = c.node.learned.about(c)
+			for _, s := range others {
+				start(s)
+			}
 		case f := <-failed:
 			if f.Err == nil {
 				f.Err = context.Cause(ctx)
@@ -149,6 +159,26 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 		return slices.Index(Strategies(), a.Strategy) - slices.Index(Strategies(), b.Strategy)
 	})
 	return offer{}, failures
+}
+
+// locate finds out where we are, and where the peer is, unless its address says
+// so. All strategies but LAN want to know.
+func (c *call) locate(ctx context.Context, runners *sync.WaitGroup) <-chan error {
+	located := make(chan error, 1)
+	runners.Go(func() {
+		select {
+		case <-c.node.ready:
+		case <-ctx.Done():
+			located <- ctx.Err()
+			return
+		}
+		if len(c.peer.Interfaces()) > 0 {
+			located <- nil
+		} else {
+			located <- c.refresh(ctx)
+		}
+	})
+	return located
 }
 
 // joinBrokers connects to the peer's brokers in the background. joined waits

@@ -109,6 +109,10 @@ func (c *call) dialAll(ctx context.Context, via Strategy, to []netip.AddrPort) e
 				errs[k] = err
 				return
 			}
+			if !c.claim(e) {
+				errs[k] = dialError(e, notTried("it is dialled already"))
+				return
+			}
 			dialing, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
 			c.note(via, "dialling %v", w)

@@ -10,7 +10,9 @@ import (
 	"syscall"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/lan"
 	"github.com/sallyport-net/sallyport/signaling"
+	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
 
 // Failure is what one strategy met.
@@ -68,13 +70,29 @@ func (e *ConnectError) Hint() string {
 	if len(hints) > 0 {
 		return hints[len(hints)-1] // the last strategy is the most telling one
 	}
+	var brokers *mqtt.BrokersError
 	switch {
-	case errors.Is(e, signaling.ErrNoBroker):
+	case errors.Is(e, signaling.ErrNoBroker), errors.As(e, &brokers):
+		if h := e.LANHint(); h != "" {
+			return "check the network, or name a broker that both sides reach with --broker; " + h
+		}
 		return "check the network, or name a broker that both sides reach with --broker"
 	case errors.Is(e, signaling.ErrNoAnswer):
 		return "check that the peer runs and admits this node"
 	}
 	return "forward a TCP port on either router and name it with --port there"
+}
+
+// LANHint says what a peer on this LAN needs to be found there; "" where it was
+// found, or was not looked for.
+func (e *ConnectError) LANHint() string {
+	switch {
+	case errors.Is(e, errLANOff):
+		return "a peer on this LAN is found without --no-lan"
+	case errors.Is(e, lan.ErrSilent):
+		return "a peer on this LAN is found if it runs without --no-lan, admits this node, and the network lets multicast through"
+	}
+	return ""
 }
 
 // ErrAbsent is in the error of a Connect to a peer that never answered a

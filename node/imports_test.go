@@ -29,13 +29,14 @@ var mayImport = map[string][]string{
 	"signaling/mqtt":          {"address", "signaling"},
 	"signaling/broker":        {"signaling"},
 	"punch":                   {"address", "nat"},
+	"node/lan":                {"address", "signaling/seal"},
 	"node/link":               {"address"},
 	"node/session":            {"address", "node/link"},
 	"node/relay":              {},
 	"node/memory":             {},
 	"node/netwatch":           {},
 	"node": {
-		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
+		"address", "nat", "nat/portmap", "nat/probe", "node/lan", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }

@@ -122,7 +122,7 @@ func (k *lessons) try(w memory.Way) {
 // was faster than, since it needs no signal and had the start. That a dial was
 // faster than a punch says nothing.
 func (k *lessons) connected(via Strategy) {
-	if k == nil {
+	if k == nil || via == LAN { // which tells nothing about NATs
 		return
 	}
 	k.mu.Lock()

@@ -25,7 +25,7 @@ func local(t testing.TB) node.Config {
 	}
 	t.Cleanup(func() { b.Close() })
 	return node.Config{
-		Brokers: []address.Broker{{URL: b.URL()}}, STUN: []string{}, Interfaces: []string{"lo"},
+		Brokers: []address.Broker{{URL: b.URL()}}, STUN: []string{}, Interfaces: []string{"lo"}, NoLAN: true,
 	}
 }
 

@@ -27,6 +27,7 @@ func (n *Node) networksMayDiffer(e netwatch.Event) {
 	n.warm.dropGone()
 	n.channel.Wake()
 	n.shaken.ring()
+	n.nearby.look()
 	n.checkSessions()
 	n.asking.Lock()
 	defer n.asking.Unlock()

@@ -52,9 +52,11 @@ type Node struct {
 	answers  *answered // nominations that we have taken, and dials that we owe
 	tuples   *tuples   // four-tuples of the warm port that are in use
 	counters *counters // port counters of our NATs
+	nearby   nearby    // who looks for us on our LANs
 	learned  *learned  // from earlier calls; nil where nothing is remembered
 
 	ownBrokers bool               // Config named some
+	ready      chan struct{}      // closed when New has waited, or would have
 	probing    sync.WaitGroup     // the probes of the start
 	stale      chan struct{}      // has an element when the mapping may have moved
 	changed    chan struct{}      // has one when the networks may be others
@@ -79,7 +81,7 @@ type Node struct {
 var _ net.Listener = (*Node)(nil)
 
 // New starts a node and returns when it knows its networks and a broker is
-// reached, or after four seconds at most: a node without a network starts all
+// reached, or after four seconds at most, unless Config.NoWait says otherwise: a node without a network starts all
 // the same, is usable on its LAN, and says in Health what is missing. ctx
 // bounds the start only; Close ends the node.
 func New(ctx context.Context, cfg Config) (*Node, error) {
@@ -102,7 +104,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
 		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
-		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	n.learned = recall(cfg)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -122,6 +124,14 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	if n.learned != nil {
 		n.all.Go(func() { n.learned.keep(n.ctx) })
+	}
+	if cfg.NoWait {
+		n.all.Go(func() {
+			if n.waitReady(n.ctx) == nil {
+				n.sampleCounters()
+			}
+		})
+		return n, nil
 	}
 	if err := n.waitReady(ctx); err != nil {
 		_ = n.Close()
@@ -154,6 +164,7 @@ func (n *Node) startSignaling() error {
 
 // waitReady waits for the first reports and the first broker.
 func (n *Node) waitReady(ctx context.Context) error {
+	defer close(n.ready)
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	ready := make(chan struct{}, 2)
@@ -217,6 +228,7 @@ func (Addr) Network() string { return "sallyport" }
 func (n *Node) Accept() (net.Conn, error) {
 	if !n.accepting.Swap(true) {
 		n.exchange.Admit(*n.cfg.Admission)
+		n.serveLAN()
 	}
 	select {
 	case c := <-n.backlog:
@@ -239,6 +251,7 @@ func (n *Node) Close() error {
 			s.Abandon()
 		}
 		errs := []error{n.warm.listener.Close(), n.exchange.Close(), n.channel.Close()}
+		n.nearby.stop()
 		n.all.Wait()
 		n.probing.Wait()
 		errs = append(errs, n.warm.lock.Close())

@@ -102,7 +102,7 @@ func TestLANWithoutServers(t *testing.T) {
 	w := newWorld(t)
 	box := w.nat(natlab.NAT{})
 	nothing := func(r *role) { r.Brokers, r.STUN = nil, nil }
-	caller, callee := w.node(w.host("caller", box), nothing), w.node(w.host("callee", box), nothing)
+	caller, callee := w.node(w.host("caller", box), refusedBy(box)), w.node(w.host("callee", box), nothing)
 	if caller.Health == "" || callee.Health == "" {
 		t.Errorf("the nodes miss nothing: %q, %q", caller.Health, callee.Health)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/lan"
 	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/signaling"
 )
@@ -45,6 +46,7 @@ func (a *app) dial(ctx context.Context, f *nodeFlags, target string, connect fun
 	}
 	story := newNarrator(a)
 	cfg.Logger = slog.New(story)
+	cfg.NoWait = true // a peer on the LAN needs neither broker nor STUN
 	begun := time.Now()
 	waited := make(chan struct{})
 	ended := make(chan struct{})
@@ -149,6 +151,8 @@ func (c *call) admitted() error {
 
 func viaWords(s node.Strategy) string {
 	switch s {
+	case node.LAN:
+		return "on the local network"
 	case node.Direct:
 		return "directly"
 	case node.Reverse:
@@ -205,12 +209,14 @@ func (a *app) explainCall(n *node.Node, err error) error {
 	switch {
 	case errors.Is(err, link.ErrRefused), errors.As(err, &refusal) && refusal.Reason == signaling.RefusedPolicy:
 		f.status, f.what = statusRefused, "the peer refuses this node"
+	case len(ce.Attempts) == 1 && errors.Is(err, lan.ErrSilent): // nothing else was to be tried
+		f.status, f.what, f.hint = statusAbsent, fmt.Sprintf("%s does not answer on the local networks", ce.Peer.Short()), ce.LANHint()
 	case broker != nil && stun != nil:
 		f.status, f.what = statusNoNetwork, "no network: neither a signalling broker nor a STUN server could be reached"
-		f.hint = "try another network, or --broker and --stun with servers that this one reaches"
+		f.hint = withLAN("try another network, or --broker and --stun with servers that this one reaches", ce)
 	case brokerless(err):
 		f.status, f.what = statusNoNetwork, "no signalling broker could be reached"
-		f.hint = "try another network, or a broker that both sides reach with --broker"
+		f.hint = withLAN("try another network, or a broker that both sides reach with --broker", ce)
 	case absent(ce):
 		f.status, f.what = statusAbsent, fmt.Sprintf("%s does not answer", ce.Peer.Short())
 		f.hint = `try to start "sallyport node" there; it must admit this node, and share a broker with it`
@@ -220,6 +226,14 @@ func (a *app) explainCall(n *node.Node, err error) error {
 	event.Hint, event.Status = f.hint, f.status
 	f.event = event
 	return f
+}
+
+// withLAN adds what would help if the peer is near.
+func withLAN(hint string, ce *node.ConnectError) string {
+	if h := ce.LANHint(); h != "" {
+		return hint + "; " + h
+	}
+	return hint
 }
 
 // absent reports whether nothing has shown that the peer is there.

@@ -25,6 +25,7 @@ type nodeFlags struct {
 	interfaces []string
 	port       uint16
 	portMap    bool
+	noLAN      bool
 	strategies []string
 	timeout    time.Duration
 	config     string
@@ -45,6 +46,7 @@ func (f *nodeFlags) register(a *app, c *cobra.Command) {
 	fs.StringSliceVar(&f.interfaces, "interface", nil, "network interface to use, by `NAME`; repeatable, best first (default: all that lead somewhere)")
 	fs.Uint16Var(&f.port, "port", 0, "TCP port `N` to listen on and to punch from (default: any)")
 	fs.BoolVar(&f.portMap, "portmap", false, "ask the router (by PCP, NAT-PMP or UPnP) to forward the port while this runs")
+	fs.BoolVar(&f.noLAN, "no-lan", false, "neither look for peers on the local networks by multicast nor be found there")
 	fs.StringSliceVar(&f.strategies, "strategies", nil, "ways to connect, as a `LIST` out of "+strategyNames()+" (default: all)")
 	fs.DurationVar(&f.timeout, "timeout", 30*time.Second, "give up connecting after `D`")
 	fs.StringVar(&f.config, "config", "", "TOML `FILE` with keys named as these flags (default: config.toml in the user's configuration directory, if there is one)")
@@ -62,8 +64,12 @@ func (f *nodeFlags) settle(a *app, c *cobra.Command) error {
 	if f.timeout <= 0 {
 		return misused("try --timeout 30s", "a timeout of %v leaves no time", f.timeout)
 	}
-	if _, err := f.parseStrategies(); err != nil {
+	strategies, err := f.parseStrategies()
+	if err != nil {
 		return err
+	}
+	if f.noLAN && slices.Equal(strategies, []node.Strategy{node.LAN}) {
+		return misused("try it without --no-lan", "with --strategies lan and --no-lan there is no way left to connect")
 	}
 	if _, err := f.parseBrokers(); err != nil {
 		return err
@@ -73,7 +79,7 @@ func (f *nodeFlags) settle(a *app, c *cobra.Command) error {
 			return misused("try --stun stun.example.org:3478", "--stun %q: %v", s, err)
 		}
 	}
-	_, err := f.parseRelays()
+	_, err = f.parseRelays()
 	return err
 }
 
@@ -112,8 +118,6 @@ func (f *nodeFlags) parseStrategies() ([]node.Strategy, error) {
 		switch {
 		case slices.Contains(node.Strategies(), s):
 			list = append(list, s)
-		case s == "lan":
-			return nil, misused("try --strategies "+strategyNames(), "strategy %q comes in a later version", name)
 		default:
 			return nil, misused("try --strategies "+strategyNames(), "there is no strategy %q", name)
 		}

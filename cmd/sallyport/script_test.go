@@ -91,7 +91,7 @@ func setUp(env *testscript.Env) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	config := fmt.Sprintf("broker = [%q]\nstun = [%q, %q]\ninterface = [%q]\n", s.ready.Brokers[0], s.ready.STUN[0], s.ready.STUN[1], loopbackName())
+	config := fmt.Sprintf("broker = [%q]\nstun = [%q, %q]\ninterface = [%q]\nno-lan = true\n", s.ready.Brokers[0], s.ready.STUN[0], s.ready.STUN[1], loopbackName())
 	return os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600)
 }
 

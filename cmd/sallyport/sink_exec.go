@@ -30,7 +30,10 @@ func (a *app) execute(command string) sink {
 			leave(c)
 			return traffic{err: fmt.Errorf("the command did not start: %w", err)}
 		}
-		stop := context.AfterFunc(ctx, program.kill)
+		stop := context.AfterFunc(ctx, func() {
+			cut(c) // first, or the command's end would look like that of the stream
+			program.kill()
+		})
 		defer stop()
 		return program.converse(c)
 	}

@@ -38,6 +38,7 @@ func (a *app) nodeConfig(f *nodeFlags) (cfg node.Config, err error) {
 	cfg.Interfaces = f.interfaces
 	cfg.Port = f.port
 	cfg.PortMap = f.portMap
+	cfg.NoLAN = f.noLAN
 	cfg.Timeout = f.timeout
 	cfg.Logger = slog.New(newNarrator(a))
 	return cfg, nil
@@ -89,9 +90,9 @@ func (a *app) warnHealth(n *node.Node) {
 	broker, stun := n.Health()
 	switch {
 	case broker != nil && stun != nil:
-		a.say("Warning: no network: neither a signalling broker nor a STUN server answered. Only peers on this LAN can connect.")
+		a.say("Warning: no network: neither a signalling broker nor a STUN server answered; they are tried again. Until then only peers on this LAN can connect.")
 	case broker != nil:
-		a.say("Warning: no signalling broker answered. Peers can connect where they can dial this machine, and not through NATs.")
+		a.say("Warning: no signalling broker answered; they are tried again. Until then peers can connect where they can dial this machine, and not through NATs.")
 	case stun != nil:
 		a.say("Warning: no STUN server answered, so that this node does not know its NAT. Peers may fail to connect.")
 	}
