@@ -109,8 +109,8 @@ func (c *call) dialAll(ctx context.Context, via Strategy, to []netip.AddrPort) e
 				errs[k] = err
 				return
 			}
-			if !c.claim(e) {
-				errs[k] = dialError(e, notTried("it is dialled already"))
+			if w.from.device == "" && !c.claim(w.to) {
+				errs[k] = dialError(w.to, notTried("it is dialled already"))
 				return
 			}
 			dialing, cancel := context.WithTimeout(ctx, limit)

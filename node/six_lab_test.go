@@ -27,6 +27,9 @@ func guarded(refuse natlab.Refusal) natlab.NAT {
 	return cfg
 }
 
+// withoutLAN has a node go by addresses alone.
+func withoutLAN(r *role) { r.NoLAN = true }
+
 func dual(c *natlab.HostConfig) { c.Stack = natlab.DualStack }
 func six(c *natlab.HostConfig)  { c.Stack = natlab.IPv6 }
 
@@ -170,7 +173,7 @@ func TestInnerAddresses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return w.node(h, w.both)
+		return w.node(h, w.both, withoutLAN)
 	}
 	caller, callee := start("caller"), start("callee")
 	for _, target := range []string{callee.Address, strings.Replace(callee.Address, callee.host.Addr().String(), callee.host.External().String(), 1)} {
@@ -189,7 +192,7 @@ func TestInnerAddresses(t *testing.T) {
 func TestULAOnly(t *testing.T) {
 	w := newWorld(t)
 	box := w.nat(natlab.NAT{V6: &natlab.V6{ULA: true, NoGlobal: true}})
-	nothing := func(r *role) { r.Brokers, r.STUN = nil, nil }
+	nothing := func(r *role) { r.Brokers, r.STUN, r.NoLAN = nil, []string{}, true }
 	caller, callee := w.node(w.host("caller", box, six), nothing), w.node(w.host("callee", box, six), nothing)
 	caller.mustConnect(callee.Address, 1<<20).expect(t, node.Direct, callee.host.ULA())
 }
@@ -201,7 +204,7 @@ func TestSameMachine(t *testing.T) {
 	h := w.host("machine", w.nat(natlab.NAT{}))
 	for name, hide := range map[string]bool{"inner": false, "loopback": true} {
 		t.Run(name, func(t *testing.T) {
-			same := func(r *role) { r.Machine, r.HideLAN = "cafe", hide }
+			same := func(r *role) { r.Machine, r.HideLAN, r.NoLAN = "cafe", hide, true }
 			caller, callee := w.node(h, same), w.node(h, same)
 			nearby(t, func() reply {
 				r := caller.mustConnect(callee.Address, 1<<20)
