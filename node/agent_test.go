@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -134,6 +135,10 @@ func playAgent(text string) error {
 
 func playServer(ctx context.Context, r role) error {
 	cfg := broker.Config{Listen: net.JoinHostPort(r.Serve[0], cmp.Or(r.MQTT, "1883")), MaxPerIP: 10_000, Anyone: true} // as public ones are
+	families := addrsByFamily(r.Serve)
+	if len(families) > 1 {
+		cfg.Listen = ":1883"
+	}
 	if r.Flooded {
 		cfg.PublishRate, cfg.PublishBurst, cfg.Queue = 1e6, 1e6, 1e5
 	}
@@ -142,15 +147,17 @@ func playServer(ctx context.Context, r role) error {
 		return err
 	}
 	defer b.Close()
-	stun := probe.ServerConfig{Primary: netip.AddrPortFrom(netip.MustParseAddr(r.Serve[0]), 3478), OnePort: len(r.Serve) == 1}
-	if len(r.Serve) > 1 {
-		stun.Alternate = netip.AddrPortFrom(netip.MustParseAddr(r.Serve[1]), 3479)
+	for _, addrs := range families {
+		stun := probe.ServerConfig{Primary: netip.AddrPortFrom(addrs[0], 3478), OnePort: len(addrs) == 1}
+		if len(addrs) > 1 {
+			stun.Alternate = netip.AddrPortFrom(addrs[1], 3479)
+		}
+		s, err := probe.NewServer(stun)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
 	}
-	s, err := probe.NewServer(stun)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
 	if r.TURN != "" {
 		t, err := relay.NewServer(relay.ServerConfig{Listen: r.TURN, Secret: relaySecret})
 		if err != nil {
@@ -161,6 +168,19 @@ func playServer(ctx context.Context, r role) error {
 	say(reply{Address: r.Serve[0]})
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return nil
+}
+
+// addrsByFamily sorts addresses into IPv4 and IPv6 ones, as far as there are any.
+func addrsByFamily(texts []string) [][]netip.Addr {
+	var four, six []netip.Addr
+	for _, text := range texts {
+		if a := netip.MustParseAddr(text); a.Is4() {
+			four = append(four, a)
+		} else {
+			six = append(six, a)
+		}
+	}
+	return slices.DeleteFunc([][]netip.Addr{four, six}, func(list []netip.Addr) bool { return len(list) == 0 })
 }
 
 func playNode(ctx context.Context, r role) error {

@@ -136,6 +136,8 @@ func (e *DialError) Error() string {
 		what = "refused"
 	case errors.Is(e.Err, syscall.EHOSTUNREACH), errors.Is(e.Err, syscall.ENETUNREACH):
 		what = "unreachable"
+	case errors.Is(e.Err, syscall.EACCES): // what IPv6 makes of an ICMP prohibition
+		what = "prohibited"
 	case errors.Is(e.Err, context.Canceled):
 		what = "interrupted"
 	case errors.As(e.Err, &n) && n.Timeout():

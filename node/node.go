@@ -42,6 +42,7 @@ type Node struct {
 	log      *slog.Logger
 	identity *link.Identity
 	warm     *warmPort
+	doors    doors
 	around   *surroundings
 	channel  *mqtt.Channel
 	exchange *signaling.Exchange
@@ -116,7 +117,8 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if n.noSTUN() {
 		n.around.asked(list...)
 	}
-	n.all.Go(n.serve)
+	n.all.Go(func() { n.serve(warm.listener) })
+	n.openDoors()
 	n.all.Go(n.watchNetworks)
 	if cfg.PortMap {
 		n.all.Go(n.mapPorts)
@@ -245,6 +247,7 @@ func (n *Node) Close() error {
 		n.mu.Lock()
 		n.cancel(net.ErrClosed)
 		n.mu.Unlock()
+		n.doors.close()
 		for _, s := range n.sessions.all(func(*session.Session) bool { return true }) {
 			s.Abandon()
 		}
