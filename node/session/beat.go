@@ -52,7 +52,10 @@ func (s *Session) wait(life time.Duration) {
 
 // need has the owner look for a link, once at a time.
 func (s *Session) need() {
-	if !s.cfg.Opener || s.cfg.Need == nil || s.asked || !s.worth() {
+	if !s.cfg.Opener || s.cfg.Need == nil || !s.worth() {
+		return
+	}
+	if s.again = s.asked; s.asked {
 		return
 	}
 	s.asked = true
@@ -61,6 +64,9 @@ func (s *Session) need() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.asked = false
+		if s.again && s.ended == nil && !s.alive() {
+			s.need()
+		}
 	}()
 }
 
@@ -79,7 +85,7 @@ func (s *Session) Check() {
 	if s.ended != nil || s.carrier == nil {
 		return
 	}
-	s.pulse.urgent = true
-	s.pulse.pingDue = true
+	s.pulse.check(time.Now())
+	s.reschedule()
 	s.wake.Signal()
 }

@@ -104,6 +104,9 @@ func (s *Session) handle(c *carrier, h header, payload []byte, b *block) (used b
 	if s.ended != nil {
 		return false, s.ended
 	}
+	if s.pulse.suspect && c == s.carrier {
+		s.reschedule() // it is heard again
+	}
 	if h.typ.numbered() {
 		return s.numbered(c, h, payload, b)
 	}
@@ -114,17 +117,15 @@ func (s *Session) handle(c *carrier, h header, payload []byte, b *block) (used b
 			return false, fmt.Errorf("%w: a link that begins at frame %d where %d is the next", errProtocol, from, s.received)
 		}
 		c.started, c.expect = true, from
-		for old := range s.carriers { // what they brought has been counted
-			if old != c {
-				_ = old.link.NetConn().Close()
-			}
+		if c == s.carrier { // what the others brought has been counted
+			s.closeCarriers(c, nil)
 		}
 	case frameAck:
 		before := s.out.kept
 		if !s.out.acknowledge(binary.BigEndian.Uint64(payload)) {
 			return false, fmt.Errorf("%w: it acknowledges what was not sent", errProtocol)
 		}
-		s.pulse.delivered(time.Now(), before-s.out.kept)
+		s.pulse.delivered(time.Now(), before-s.out.kept, before)
 		s.room.Broadcast()
 		if s.closing {
 			s.settle()
@@ -227,7 +228,7 @@ func (s *Session) notices(c *carrier) []byte {
 		c.fromDue = false
 		add(frameFrom, uint64Bytes(s.out.next))
 	}
-	if s.received > s.told {
+	if s.received > s.told || s.ackNow {
 		s.told, s.untold, s.ackNow = s.received, 0, false
 		s.ackTo.Stop()
 		add(frameAck, uint64Bytes(s.received))
@@ -241,6 +242,15 @@ func (s *Session) notices(c *carrier) []byte {
 		s.reschedule()
 	}
 	return b
+}
+
+// closeCarriers closes every link but two.
+func (s *Session) closeCarriers(but, and *carrier) {
+	for c := range s.carriers {
+		if c != but && c != and {
+			_ = c.link.NetConn().Close()
+		}
+	}
 }
 
 // failed ends a link. If it is the one in use, the session is lost until there
@@ -266,6 +276,7 @@ func (s *Session) failed(c *carrier, why error) {
 	}
 	s.carrier, s.past = nil, c
 	s.ackNow = false
+	s.closeCarriers(nil, nil) // an old one could still bring something, but take no answer
 	if !s.worth() {
 		s.end(io.EOF)
 		return

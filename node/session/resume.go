@@ -32,6 +32,9 @@ const (
 // over another link, may work.
 var ErrStale = errors.New("the peer has seen a later link of the session")
 
+// errNotProven: whoever asks does not show that it was there.
+var errNotProven = fmt.Errorf("%w: a resumption that is not proven", errProtocol)
+
 // proof shows that a role's end knows the session's key, on the link from which
 // binding was exported.
 func proof(key [sha256.Size]byte, role string, binding []byte, id ID, epoch uint64, st status, have uint64) []byte {
@@ -54,17 +57,23 @@ func binding(l *link.Conn) ([]byte, error) {
 // ends, with ErrGone. ErrStale leaves it as it is, and so does the failure of
 // the link.
 func (s *Session) Resume(ctx context.Context, l *link.Conn, path any) error {
+	if l.Peer() != s.peer {
+		_ = l.NetConn().Close()
+		return errors.New("resuming a session: the link is with another node")
+	}
+	_ = l.SetDeadline(time.Now().Add(resumeTimeout))
 	stop := context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(1, 0)) })
-	st, have, err := s.ask(l)
-	if !stop() && err == nil {
+	st, epoch, have, err := s.ask(l)
+	if !stop() {
 		err = ctx.Err()
 	}
+	_ = l.SetDeadline(time.Time{})
 	if err == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		switch st {
 		case resumed:
-			if err = s.attach(l, path, have); err == nil {
+			if err = s.attach(l, path, epoch, have); err == nil {
 				return nil
 			}
 		case unknown:
@@ -78,43 +87,48 @@ func (s *Session) Resume(ctx context.Context, l *link.Conn, path any) error {
 	return fmt.Errorf("resuming a session: %w", err)
 }
 
-// ask sends the request, and gives what the peer answers.
-func (s *Session) ask(l *link.Conn) (st status, have uint64, err error) {
+// ask sends the request, under the next epoch, and gives what the peer answers.
+func (s *Session) ask(l *link.Conn) (st status, epoch, have uint64, err error) {
 	bound, err := binding(l)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	s.mu.Lock()
 	s.epoch++
-	epoch := s.epoch
+	epoch = s.epoch
 	mine := s.received
 	s.mu.Unlock()
-	_ = l.SetDeadline(time.Now().Add(resumeTimeout))
 	request := append(append(append([]byte(nil), s.id[:]...), uint64Bytes(epoch)...), uint64Bytes(mine)...)
 	if _, err := l.Write(append(request, proof(s.key, "opener", bound, s.id, epoch, 0, mine)...)); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	answer := make([]byte, answerSize)
 	if _, err := io.ReadFull(l, answer); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	st, have = status(answer[0]), binary.BigEndian.Uint64(answer[1:])
-	switch st {
-	case unknown:
-		return st, 0, nil
-	case resumed, stale:
-		if !hmac.Equal(answer[9:], proof(s.key, "acceptor", bound, s.id, epoch, st, have)) {
-			return 0, 0, errors.New("the peer does not prove that it knows the session")
-		}
-		return st, have, l.SetDeadline(time.Time{})
+	switch {
+	case st == unknown:
+		return st, epoch, 0, nil
+	case st > stale:
+		return 0, 0, 0, fmt.Errorf("the peer answers %d", answer[0])
+	case !hmac.Equal(answer[9:], proof(s.key, "acceptor", bound, s.id, epoch, st, have)):
+		s.mu.Lock()
+		s.dud++
+		s.mu.Unlock()
+		return 0, 0, 0, errNotProven
 	}
-	return 0, 0, fmt.Errorf("the peer answers %d", answer[0])
+	return st, epoch, have, nil
 }
 
-// attach makes a link the one in use: the peer has so many of our frames.
-func (s *Session) attach(l *link.Conn, path any, have uint64) error {
+// attach makes the link of an epoch the one in use: the peer has so many of our
+// frames.
+func (s *Session) attach(l *link.Conn, path any, epoch, have uint64) error {
 	if s.ended != nil {
 		return s.ended
+	}
+	if epoch <= s.inUse { // of two resumptions at once the later one has won
+		return ErrStale
 	}
 	if !s.out.acknowledge(have) {
 		s.dud++
@@ -126,17 +140,20 @@ func (s *Session) attach(l *link.Conn, path any, have uint64) error {
 		// still counts, until the new one speaks.
 		_ = s.carrier.link.SetWriteDeadline(time.Unix(1, 0))
 	}
+	s.closeCarriers(s.carrier, nil) // those before it: a peer cannot pile them up
 	s.carriers[c] = true
-	s.carrier, s.past = c, nil
+	s.carrier, s.past, s.inUse = c, nil, epoch
 	s.out.rewind()
-	now := time.Now()
+	// An ACK that was on the old link may be lost, and what it told will not
+	// come again.
+	s.ackNow = true
+	s.establish() // the peer knows the session, whatever became of its first answer
 	c.touch()
-	s.pulse = pulse{opener: s.pulse.opener, pingID: s.pulse.pingID, lastHeard: now, lastActive: now}
+	s.pulse = s.pulse.moved(time.Now())
 	if s.life != nil {
 		s.life.Stop()
 	}
 	s.moves++
-	s.pulse.pingDue = true // measures the new path
 	s.reschedule()
 	s.wake.Signal()
 	s.room.Broadcast()
@@ -180,38 +197,48 @@ func (r Request) Unknown() {
 // which path describes. What is forged, replayed or another peer's is answered
 // as if the session were unknown, and counted.
 func (s *Session) Answer(r Request, path any) error {
+	err := s.answer(r, path)
+	if err != nil && !errors.Is(err, errNotProven) {
+		_ = r.link.NetConn().Close()
+	}
+	return err
+}
+
+func (s *Session) answer(r Request, path any) error {
 	bound, err := binding(r.link)
 	if err != nil {
-		_ = r.link.NetConn().Close()
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cfg.Opener || r.link.Peer() != s.peer || s.ended != nil ||
-		!hmac.Equal(r.proof, proof(s.key, "opener", bound, s.id, r.epoch, 0, r.have)) {
-		s.dud++
+	st, have := s.judge(r, bound)
+	if st == unknown {
 		go r.Unknown()
-		return fmt.Errorf("%w: a resumption that is not proven", errProtocol)
+		return errNotProven
 	}
-	st := resumed
-	if r.epoch <= s.epoch {
-		st = stale
-	}
-	answer := append([]byte{byte(st)}, uint64Bytes(s.received)...)
-	// Small and the first after a handshake: it fits into any send buffer.
-	if _, err := r.link.Write(append(answer, proof(s.key, "acceptor", bound, s.id, r.epoch, st, s.received)...)); err != nil {
-		_ = r.link.NetConn().Close()
+	answer := append([]byte{byte(st)}, uint64Bytes(have)...)
+	if _, err := r.link.Write(append(answer, proof(s.key, "acceptor", bound, s.id, r.epoch, st, have)...)); err != nil {
 		return err
 	}
 	if st == stale {
-		_ = r.link.NetConn().Close()
 		return ErrStale
 	}
 	_ = r.link.SetDeadline(time.Time{})
-	s.epoch = r.epoch
-	if err := s.attach(r.link, path, r.have); err != nil {
-		_ = r.link.NetConn().Close()
-		return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attach(r.link, path, r.epoch, r.have)
+}
+
+// judge says what to answer a request, and how many frames have arrived.
+func (s *Session) judge(r Request, bound []byte) (status, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.cfg.Opener || r.link.Peer() != s.peer || s.ended != nil ||
+		!hmac.Equal(r.proof, proof(s.key, "opener", bound, s.id, r.epoch, 0, r.have)):
+		s.dud++
+		return unknown, 0
+	case r.epoch <= s.epoch:
+		return stale, s.received
 	}
-	return nil
+	s.epoch = r.epoch
+	return resumed, s.received
 }

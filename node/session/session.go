@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -85,7 +86,8 @@ type Session struct {
 	carrier  *carrier // nil while there is none
 	past     *carrier // the last one, while there is none
 	carriers map[*carrier]bool
-	epoch    uint64
+	epoch    uint64 // the last that was asked for, or answered
+	inUse    uint64 // that of the last carrier
 	received uint64 // numbered frames
 	told     uint64 // of them, acknowledged
 	untold   int    // bytes that are not
@@ -106,6 +108,7 @@ type Session struct {
 	ackTo *time.Timer // sends a late ACK
 	life  *time.Timer // ends a session that is lost
 	asked bool        // Need is at work
+	again bool        // and another loss came meanwhile
 	moves int
 	dud   int
 }
@@ -209,7 +212,7 @@ func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s
 func (s *Session) Open(echo bool) (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.finished || !s.alive() {
+	if s.closing || s.finished || !s.alive() || s.nextID > math.MaxUint32-2 {
 		return nil, ErrEnding
 	}
 	t := s.newStream(s.nextID, echo, false)
