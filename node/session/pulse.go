@@ -190,9 +190,6 @@ func (p *pulse) look(now time.Time, unanswered bool, bytes int) (again time.Dura
 // nextPing is when to ask for a sign of life.
 func (p *pulse) nextPing() time.Time {
 	last := p.lastActive
-	if last.IsZero() {
-		last = p.lastHeard
-	}
 	if !p.opener {
 		return last.Add(time.Duration(p.pings+1) * acceptorPing)
 	}

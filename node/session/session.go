@@ -121,26 +121,10 @@ func New(l *link.Conn, cfg Config) (*Session, error) {
 		_ = l.NetConn().Close()
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	if cfg.SilentLife <= 0 {
-		cfg.SilentLife = 10 * time.Minute
-	}
-	if cfg.CutLife <= 0 {
-		cfg.CutLife = 30 * time.Second
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	s := &Session{
-		cfg: cfg, id: id, key: key, peer: l.Peer(), log: cfg.Logger,
-		established: make(chan struct{}), over: make(chan struct{}),
-		streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
-	}
-	if cfg.Opener {
-		s.nextID = 1
-	}
-	s.wake.L, s.room.L = &s.mu, &s.mu
-	s.pulse.opener = cfg.Opener
+	s := blank(cfg)
+	s.id, s.key, s.peer = id, key, l.Peer()
 	s.pulse.heard(time.Now())
+	s.pulse.active(time.Now())
 	c := &carrier{link: l, path: cfg.Path, started: true}
 	c.touch()
 	s.mu.Lock()
@@ -153,6 +137,30 @@ func New(l *link.Conn, cfg Config) (*Session, error) {
 	go s.write()
 	go s.read(c)
 	return s, nil
+}
+
+// blank is a session that has no link and no goroutine yet.
+func blank(cfg Config) *Session {
+	if cfg.SilentLife <= 0 {
+		cfg.SilentLife = 10 * time.Minute
+	}
+	if cfg.CutLife <= 0 {
+		cfg.CutLife = 30 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Session{
+		cfg: cfg, log: cfg.Logger,
+		established: make(chan struct{}), over: make(chan struct{}),
+		streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
+	}
+	if cfg.Opener {
+		s.nextID = 1
+	}
+	s.wake.L, s.room.L = &s.mu, &s.mu
+	s.pulse.opener = cfg.Opener
+	return s
 }
 
 // ID names the session.
