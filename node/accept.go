@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/node/session"
 	"github.com/sallyport-net/sallyport/signaling"
 )
 
@@ -115,7 +116,7 @@ func (n *Node) await(l *link.Link) {
 		n.log.Info("refused", "peer", l.Peer().String(), "remote", l.RemoteAddr())
 		l.Refuse(link.ErrRefused)
 		return
-	case purpose == link.Stream && len(n.backlog) == cap(n.backlog):
+	case purpose == link.Session && len(n.backlog) == cap(n.backlog):
 		l.Refuse(link.ErrBusy)
 		return
 	case !n.answers.take(l.Peer(), id, time.Now()):
@@ -130,19 +131,21 @@ func (n *Node) await(l *link.Link) {
 	if !isRelayed(conn) { // a relay is a third party
 		n.reflect.Trust(n.cfg.Now(), l.Peer(), conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap())
 	}
-	if purpose == link.Ping {
-		n.all.Go(func() { n.echo(conn) })
+	if purpose == link.Resume {
+		n.resume(conn)
 		return
 	}
-	select {
-	case n.backlog <- &Conn{Conn: conn}:
-	default:
-		_ = conn.Close()
+	via := Strategy("")
+	if isRelayed(conn) {
+		via = Relay
+	}
+	if _, err := n.begin(conn, id, via, nil); err != nil {
+		n.log.Info("no session", "peer", l.Peer().Short(), "error", err)
 	}
 }
 
 // echo sends back what comes, until the peer ends or falls silent.
-func (n *Node) echo(conn *link.Conn) {
+func (n *Node) echo(conn *session.Stream) {
 	stop := context.AfterFunc(n.ctx, func() { _ = conn.Close() })
 	defer stop()
 	defer conn.Close()

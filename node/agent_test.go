@@ -86,6 +86,13 @@ type order struct {
 	Drop    bool          `json:"drop,omitempty"` // close all connections, those that were accepted too
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Report  bool          `json:"report,omitempty"`
+	Next    bool          `json:"next,omitempty"` // wait until the address is another than when last told by this
+
+	Flow  int64  `json:"flow,omitempty"` // begin an exchange of so many bytes over the kept connection
+	Rate  int64  `json:"rate,omitempty"` // bytes per second of it
+	Look  bool   `json:"look,omitempty"` // say how far it is
+	Block string `json:"block,omitempty"`
+	Pass  string `json:"pass,omitempty"`
 }
 
 // reply is what an agent says: first that it is ready, then one for each order.
@@ -102,6 +109,11 @@ type reply struct {
 	Echo     time.Duration `json:"echo,omitempty"`   // Connect to the first echo
 	Took     time.Duration `json:"took,omitempty"`   // Connect to its return
 	Log      []string      `json:"log,omitempty"`
+	Sent     int64         `json:"sent,omitempty"`
+	Got      int64         `json:"got,omitempty"`
+	Stall    time.Duration `json:"stall,omitempty"`
+	Ended    bool          `json:"ended,omitempty"`
+	Moves    int           `json:"moves,omitempty"`
 	RSS      int           `json:"rss,omitempty"` // kB
 	Routines int           `json:"routines,omitempty"`
 }
@@ -197,12 +209,12 @@ func playNode(ctx context.Context, r role) error {
 		return err
 	}
 	defer n.Close()
-	p := &player{node: n}
+	p := &player{node: n, last: n.Address()}
 	if !r.NoAccept {
 		go p.echoAll()
 	}
 	broker, stun := n.Health()
-	say(reply{Address: n.Addr().String(), Health: healthText(broker, stun)})
+	say(reply{Address: p.last.String(), Health: healthText(broker, stun)})
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		var o order
@@ -229,7 +241,9 @@ func say(r reply) {
 // player is a node and the connections that it has.
 type player struct {
 	node *node.Node
+	last address.Address // of the last order.Next, or at the start
 	kept []*node.Conn
+	flow *flow
 
 	mu       sync.Mutex
 	accepted []net.Conn
@@ -274,6 +288,17 @@ func (p *player) obey(ctx context.Context, o order) reply {
 		}
 		return r
 	}
+	switch {
+	case o.Flow > 0:
+		p.flow = startFlow(p.kept[len(p.kept)-1], o.Flow, o.Rate)
+		return reply{}
+	case o.Look:
+		return p.flow.look()
+	case o.Block != "":
+		return failure(blackhole(o.Block, true))
+	case o.Pass != "":
+		return failure(blackhole(o.Pass, false))
+	}
 	if o.Report {
 		broker, stun := n.Health()
 		return reply{Health: healthText(broker, stun), Report: fmt.Sprintf("%+v", n.Reports()), Address: n.Addr().String(), RSS: resident(), Routines: runtime.NumGoroutine()}
@@ -282,6 +307,14 @@ func (p *player) obey(ctx context.Context, o order) reply {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
+	}
+	if o.Next {
+		a, err := n.NextAddress(ctx, p.last)
+		if err != nil {
+			return reply{Error: err.Error()}
+		}
+		p.last = a
+		return reply{Address: a.String()}
 	}
 	begun := time.Now()
 	c, err := n.Connect(ctx, o.Connect)
@@ -306,6 +339,13 @@ func (p *player) obey(ctx context.Context, o order) reply {
 		p.kept = append(p.kept, c)
 	}
 	return r
+}
+
+func failure(err error) reply {
+	if err != nil {
+		return reply{Error: err.Error()}
+	}
+	return reply{}
 }
 
 // exchange sends five bytes and waits for their echo, and then o.Bytes more

@@ -27,6 +27,7 @@ type call struct {
 	secret signaling.Secret
 	token  link.Token
 	begun  time.Time
+	by     []Strategy
 
 	proven chan offer // of one place: the first counts
 	joined func() ([]address.Broker, error)
@@ -53,7 +54,7 @@ type offer struct {
 }
 
 func (n *Node) newCall(peer address.Address) *call {
-	c := &call{node: n, peer: peer, begun: time.Now(), proven: make(chan offer, 1), punching: make(chan struct{}), punched: make(chan struct{}), hopeless: make(chan struct{})}
+	c := &call{node: n, peer: peer, begun: time.Now(), by: n.cfg.Strategies, proven: make(chan offer, 1), punching: make(chan struct{}), punched: make(chan struct{}), hopeless: make(chan struct{})}
 	c.despair = sync.OnceFunc(func() { close(c.hopeless) })
 	c.opened = sync.OnceFunc(func() { close(c.punching) })
 	_, _ = rand.Read(c.id[:])

@@ -76,6 +76,10 @@ type Config struct {
 	Relays []relay.Place
 	// Timeout bounds a Connect whose context has no nearer end. 0 means 30 s.
 	Timeout time.Duration
+	// HoldOn is how long a connection whose path is lost waits for another. 0
+	// means 10 min. Where the peer's machine itself has ended the path, as when
+	// its process was killed, it is 15 s at most.
+	HoldOn time.Duration
 	// Backlog is how many connections wait for Accept at most. 0 means 64.
 	Backlog int
 	// PortMap has each router asked by PCP, NAT-PMP and UPnP to forward Port to
@@ -125,6 +129,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.Refresh = max(c.Refresh, time.Second)
 	if c.Timeout <= 0 {
 		c.Timeout = 30 * time.Second
+	}
+	if c.HoldOn <= 0 {
+		c.HoldOn = 10 * time.Minute
 	}
 	if c.Backlog <= 0 {
 		c.Backlog = 64

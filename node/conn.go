@@ -3,26 +3,43 @@ package node
 import (
 	"time"
 
-	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/node/session"
 )
 
 // Conn is a connection to a peer: a net.Conn with half-close (CloseWrite),
-// encrypted, between two proven keys (Peer gives the other one).
+// encrypted, between two proven keys (Peer gives the other one). It is a stream
+// of a session, and outlives the path that carries it: when that dies or a
+// better one is found, the connection goes on over another, and a reader or
+// writer notices a pause at most (docs/session.md).
 //
 // On the side that called, the first Read gives link.ErrRefused where the
 // peer's policy says no.
 type Conn struct {
-	*link.Conn
-	via  Strategy
+	*session.Stream
 	took time.Duration
 	log  []Event
 }
 
-// Via is the strategy by which the connection was made, as its caller counts.
-func (c *Conn) Via() Strategy { return c.via }
+// Via is the strategy by which the path in use was made. On the side that was
+// called it is Relay or, for everything else, empty.
+func (c *Conn) Via() Strategy { return c.Session().Path().(Strategy) }
+
+// Moves is how often the connection's session has gone over to another path.
+func (c *Conn) Moves() int { return c.Session().Stats().Moves }
+
+// Alive reports whether the path in use works, as far as is known. Where it
+// does not, another one is being looked for.
+func (c *Conn) Alive() bool { return c.Session().Stats().Alive }
+
+// Changed is closed when Via, Alive, Moves or an address changes the next time,
+// and when the connection's session ends.
+func (c *Conn) Changed() <-chan struct{} { return c.Session().Changed() }
+
+// Over reports whether the connection's session has ended.
+func (c *Conn) Over() bool { return over(c.Session()) }
 
 // Took is the time from the call of Connect until the peer's key was proven; 0
-// on the side that was called.
+// on the side that was called, and for a stream of a session that was there.
 func (c *Conn) Took() time.Duration { return c.took }
 
 // Timeline is what happened on the way, oldest first; empty on the side that

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/node/session"
 	"github.com/sallyport-net/sallyport/signaling"
 )
 
@@ -29,21 +30,27 @@ func (n *Node) Connect(ctx context.Context, target string) (*Conn, error) {
 
 // ConnectAddress is Connect for an address that is parsed already.
 func (n *Node) ConnectAddress(ctx context.Context, peer address.Address) (*Conn, error) {
-	return n.open(ctx, peer, link.Stream)
+	return n.open(ctx, peer, false)
 }
 
 // Ping opens a connection on which the peer sends every byte back, without its
 // application seeing it.
 func (n *Node) Ping(ctx context.Context, peer address.Address) (*Conn, error) {
-	return n.open(ctx, peer, link.Ping)
+	return n.open(ctx, peer, true)
 }
 
-func (n *Node) open(ctx context.Context, peer address.Address, purpose link.Purpose) (*Conn, error) {
+func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn, error) {
 	if peer.Foreign != "" {
 		return nil, &ErrForeign{peer.Foreign}
 	}
 	if peer.Key == n.ID() {
 		return nil, errors.New("that address is this node's own")
+	}
+	if n.ctx.Err() != nil {
+		return nil, fmt.Errorf("connect: %w", net.ErrClosed)
+	}
+	if c := n.reuse(peer.Key, echo); c != nil {
+		return c, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timeout)
 	defer cancel()
@@ -62,13 +69,26 @@ func (n *Node) open(ctx context.Context, peer address.Address, purpose link.Purp
 		return nil, &ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx)}
 	}
 	took := time.Since(c.begun)
-	conn, err := o.link.Nominate(c.id, purpose)
+	stream, err := n.nominate(c, o, echo)
 	if err != nil {
 		return nil, &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}}
 	}
 	c.lessons.connected(o.via)
-	n.log.Info("connected", "peer", peer.Key.Short(), "via", string(o.via), "remote", conn.RemoteAddr(), "took", took)
-	return &Conn{Conn: conn, via: o.via, took: took, log: c.timeline()}, nil
+	n.log.Info("connected", "peer", peer.Key.Short(), "via", string(o.via), "remote", stream.RemoteAddr(), "took", took)
+	return &Conn{Stream: stream, took: took, log: c.timeline()}, nil
+}
+
+// nominate begins a session on the link that has won, with one stream.
+func (n *Node) nominate(c *call, o offer, echo bool) (*session.Stream, error) {
+	l, err := o.link.Nominate(c.id, link.Session)
+	if err != nil {
+		return nil, err
+	}
+	s, err := n.begin(l, c.id, o.via, &c.peer)
+	if err != nil {
+		return nil, err
+	}
+	return s.Open(echo)
 }
 
 // race runs every strategy that is allowed until one has offered a proven
@@ -94,7 +114,7 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 	failed := make(chan Failure, len(run))
 	started := 0
 	for _, s := range Strategies() {
-		if !slices.Contains(c.node.cfg.Strategies, s) {
+		if !c.allows(s) {
 			continue
 		}
 		started++

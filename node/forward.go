@@ -31,6 +31,7 @@ func (s *surroundings) forward(local netip.Addr, external netip.AddrPort) {
 	} else {
 		delete(s.mapped, local)
 	}
+	s.news.ring()
 }
 
 // mapPorts has the routers of all places forward the warm port until the node
@@ -39,9 +40,9 @@ func (n *Node) mapPorts() {
 	var mappings sync.WaitGroup
 	defer mappings.Wait()
 	running := make(map[netip.Addr]context.CancelFunc)
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
+	ended := make(map[netip.Addr]chan struct{}) // the last mapping of a place, when it is deleted
 	for {
+		news := n.around.news.wait()
 		here := make(map[netip.Addr]bool)
 		for _, p := range n.around.places() {
 			here[p.addr] = true
@@ -50,7 +51,15 @@ func (n *Node) mapPorts() {
 			}
 			ctx, cancel := context.WithCancel(n.ctx)
 			running[p.addr] = cancel
-			mappings.Go(func() { n.mapPort(ctx, p.addr) })
+			before, done := ended[p.addr], make(chan struct{})
+			ended[p.addr] = done
+			mappings.Go(func() {
+				defer close(done)
+				if before != nil {
+					<-before // or it would delete ours
+				}
+				n.mapPort(ctx, p.addr)
+			})
 		}
 		for a, cancel := range running {
 			if !here[a] {
@@ -59,7 +68,7 @@ func (n *Node) mapPorts() {
 			}
 		}
 		select {
-		case <-look.C:
+		case <-news:
 		case <-n.ctx.Done():
 			for _, cancel := range running {
 				cancel()
@@ -69,21 +78,37 @@ func (n *Node) mapPorts() {
 	}
 }
 
-// mapPort keeps the mapping of one place until ctx ends.
+// mapPort keeps the mapping of one place until ctx ends. Whenever the router
+// may have forgotten it, or may be another, it is looked at.
 func (n *Node) mapPort(ctx context.Context, local netip.Addr) {
 	defer n.around.forward(local, netip.AddrPort{})
 	for {
+		shaken := n.shaken.wait()
 		m, err := portmap.Open(ctx, portmap.Config{
 			Local: local, Port: n.warm.port, Logger: n.log,
 			OnChange: func(external netip.AddrPort) { n.around.forward(local, external) },
 		})
 		if err == nil {
-			<-ctx.Done()
+			for ctx.Err() == nil {
+				select {
+				case <-shaken:
+					shaken = n.shaken.wait()
+					m.Recheck()
+				case <-ctx.Done():
+				}
+			}
 			_ = m.Close()
 			return
 		}
 		n.log.Debug("port not mapped", "local", local, "none", errors.Is(err, portmap.ErrNone), "error", err)
-		if !pause(ctx, remapAfter) {
+		again := time.NewTimer(remapAfter)
+		select {
+		case <-again.C:
+		case <-shaken:
+		case <-ctx.Done():
+		}
+		again.Stop()
+		if !pause(ctx, verifyPause) {
 			return
 		}
 	}

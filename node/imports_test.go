@@ -19,6 +19,7 @@ var mayImport = map[string][]string{
 	"nat":                     {},
 	"nat/natlab":              {"nat"},
 	"nat/portmap":             {},
+	"nat/portmap/miniupnpd":   {"nat/natlab"},
 	"nat/probe":               {"nat"},
 	"address":                 {"nat"},
 	"signaling":               {"address", "nat", "signaling/seal"},
@@ -32,8 +33,9 @@ var mayImport = map[string][]string{
 	"node/session":            {"address", "node/link"},
 	"node/relay":              {},
 	"node/memory":             {},
+	"node/netwatch":           {},
 	"node": {
-		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/relay", "punch",
+		"address", "nat", "nat/portmap", "nat/probe", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 }

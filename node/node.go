@@ -22,6 +22,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/node/session"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 	"github.com/sallyport-net/sallyport/signaling/reflector"
@@ -46,21 +47,27 @@ type Node struct {
 	exchange *signaling.Exchange
 	reflect  *reflector.Budget
 	calls    *calls    // our own attempts, by token
+	sessions *sessions // of both directions
 	answers  *answered // nominations that we have taken, and dials that we owe
 	tuples   *tuples   // four-tuples of the warm port that are in use
 	counters *counters // port counters of our NATs
 	learned  *learned  // from earlier calls; nil where nothing is remembered
 
-	ownBrokers bool           // Config named some
-	probing    sync.WaitGroup // the probes of the start
-	stale      chan struct{}  // has an element when the mapping may have moved
-	lost       atomic.Bool    // a broker's connection was, and none has opened since
+	ownBrokers bool               // Config named some
+	probing    sync.WaitGroup     // the probes of the start
+	stale      chan struct{}      // has an element when the mapping may have moved
+	changed    chan struct{}      // has one when the networks may be others
+	asking     sync.Mutex         // guards question
+	question   context.CancelFunc // ends what is being asked about them
+	shaken     bell               // rings when a router may have forgotten us
+	lost       atomic.Bool        // a broker's connection was, and none has opened since
 
 	accepting atomic.Bool
 	unproven  chan struct{} // a place for each accepted connection under proof
 	health    *health
 	backlog   chan *Conn
 
+	mu     sync.Mutex // between the beginning of work and Close
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	all    sync.WaitGroup
@@ -92,9 +99,9 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		ownBrokers: ownBrokers,
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
-		calls:    newCalls(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(),
+		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
-		stale: make(chan struct{}, 1),
+		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 	}
 	n.learned = recall(cfg)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -103,7 +110,11 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		_ = warm.close()
 		return nil, err
 	}
+	if n.noSTUN() {
+		n.around.asked(list...)
+	}
 	n.all.Go(n.serve)
+	n.all.Go(n.watchNetworks)
 	if cfg.PortMap {
 		n.all.Go(n.mapPorts)
 	}
@@ -149,8 +160,11 @@ func (n *Node) waitReady(ctx context.Context) error {
 		ready <- struct{}{}
 	})
 	n.all.Go(func() {
-		n.health.note(&n.health.stun, n.probeAll(n.ctx))
+		ctx, end := n.untilChanged()
+		defer end()
+		n.health.note(&n.health.stun, n.probeAll(ctx))
 		ready <- struct{}{}
+		n.probing.Wait() // one question at a time leaves the warm port for a server
 		n.watch()
 	})
 	for range 2 {
@@ -211,11 +225,16 @@ func (n *Node) Accept() (net.Conn, error) {
 }
 
 // Close ends the node and every attempt under way, and waits for its
-// goroutines. Connections that were handed out live on. It may be called more
-// than once.
+// goroutines. Connections that were handed out live on, as long as their path
+// does. It may be called more than once.
 func (n *Node) Close() error {
 	n.once.Do(func() {
+		n.mu.Lock()
 		n.cancel(net.ErrClosed)
+		n.mu.Unlock()
+		for _, s := range n.sessions.all(func(*session.Session) bool { return true }) {
+			s.Abandon()
+		}
 		errs := []error{n.warm.listener.Close(), n.exchange.Close(), n.channel.Close()}
 		n.all.Wait()
 		n.probing.Wait()

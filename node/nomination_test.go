@@ -9,6 +9,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/node/session"
 )
 
 // dialLink makes a proven link to a node on loopback, without nominating it.
@@ -29,6 +30,24 @@ func dialLink(t *testing.T, ctx context.Context, id *link.Identity, text string)
 	return l
 }
 
+// nominate begins a session on a link, with one stream.
+func nominate(t *testing.T, l *link.Link, attempt [16]byte) *session.Stream {
+	t.Helper()
+	c, err := l.Nominate(attempt, link.Session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := session.New(c, session.Config{Opener: true, Attempt: attempt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := s.Open(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
 // The callee takes one link of an attempt: the first nomination wins, and every
 // later one is told that it is lost.
 func TestSecondNominationIsLost(t *testing.T) {
@@ -41,20 +60,14 @@ func TestSecondNominationIsLost(t *testing.T) {
 	ctx, id := shortly(t), link.NewIdentity(key, nil)
 	first, second := dialLink(t, ctx, id, b.Addr().String()), dialLink(t, ctx, id, b.Addr().String())
 	attempt := [16]byte{1}
-	one, err := first.Nominate(attempt, link.Stream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	one := nominate(t, first, attempt)
 	defer one.Close()
 	if err := one.Verdict(); err != nil {
 		t.Fatal(err)
 	}
 	peer := <-accepted
 	defer peer.Close()
-	two, err := second.Nominate(attempt, link.Stream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	two := nominate(t, second, attempt)
 	defer two.Close()
 	if _, err := two.Read(make([]byte, 1)); !errors.Is(err, link.ErrLost) {
 		t.Errorf("the second nomination's read gave %v, want %v", err, link.ErrLost)
@@ -82,10 +95,7 @@ func TestUnnominatedLinkIsNotAccepted(t *testing.T) {
 	ctx, id := shortly(t), link.NewIdentity(key, nil)
 	idle := dialLink(t, ctx, id, b.Addr().String())
 	defer idle.Close()
-	other, err := dialLink(t, ctx, id, b.Addr().String()).Nominate([16]byte{2}, link.Stream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := nominate(t, dialLink(t, ctx, id, b.Addr().String()), [16]byte{2})
 	defer other.Close()
 	if err := other.Verdict(); err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ func (n *Node) probeAll(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	n.around.asked(list...)
 	return allFailed(errs)
 }
 
@@ -103,6 +104,9 @@ func (n *Node) verify(ctx context.Context, keepers map[netip.Addr]*probe.Held) e
 		if delete(keepers, p.addr); holds[k] != nil {
 			keepers[p.addr] = holds[k]
 		}
+	}
+	if ctx.Err() == nil {
+		n.around.asked(list...)
 	}
 	return allFailed(errs)
 }

@@ -234,7 +234,7 @@ func (c *call) carryOut(ctx context.Context, plan punch.Plan) error {
 	})
 }
 
-func (c *call) allows(s Strategy) bool { return slices.Contains(c.node.cfg.Strategies, s) }
+func (c *call) allows(s Strategy) bool { return slices.Contains(c.by, s) }
 
 func roleOf(a punch.Action) signaling.Role {
 	if a.Prime {

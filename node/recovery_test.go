@@ -227,8 +227,8 @@ func TestTwoNodesOnOneMachine(t *testing.T) {
 	far.mustConnect(b.Address, 1000)
 }
 
-// A second connection to the same peer takes another four-tuple, and the first
-// one lives on.
+// A second connection to the same peer, by whichever side, is a stream of the
+// session that is there, and is there at once.
 func TestSecondConnection(t *testing.T) {
 	for _, terrain := range []terrain{home, plusOne} {
 		for _, back := range []bool{false, true} {
@@ -248,7 +248,7 @@ func TestSecondConnection(t *testing.T) {
 				second := from.do(order{Connect: to.Address, Keep: true})
 				third := from.do(order{Connect: to.Address, Keep: true})
 				for k, r := range []reply{first, second, third} {
-					if r.Error != "" || r.Via != node.Punch || r.Usable > time.Second {
+					if r.Error != "" || k == 0 && r.Via != node.Punch || k > 0 && r.Usable > 0 {
 						t.Fatalf("connection %d: via %q after %v, error %q\n%s", k+1, r.Via, r.Usable, r.Error, strings.Join(r.Log, "\n"))
 					}
 				}

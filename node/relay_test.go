@@ -64,6 +64,7 @@ func startTap(t *testing.T, to string) *tap {
 func relayPair(t *testing.T, place relay.Place) (a, b *node.Node) {
 	t.Helper()
 	cfg := local(t)
+	cfg.HoldOn = time.Second
 	cfg.MachineID = "samemachine" // whom loopback addresses may be named to
 	b = start(t, cfg)
 	cfg.Strategies, cfg.Relays = []node.Strategy{node.Relay}, []relay.Place{place}

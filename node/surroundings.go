@@ -18,10 +18,34 @@ type surroundings struct {
 	list    []place
 	reports map[netip.Addr]nat.Report
 	mapped  map[netip.Addr]netip.AddrPort // where routers forward the warm port
+	unasked map[netip.Addr]bool           // places that nobody was asked about yet
+	news    bell                          // rings when the address may be another
 }
 
 func newSurroundings(list []place) *surroundings {
-	return &surroundings{list: list, reports: make(map[netip.Addr]nat.Report), mapped: make(map[netip.Addr]netip.AddrPort)}
+	s := &surroundings{list: list, reports: make(map[netip.Addr]nat.Report),
+		mapped: make(map[netip.Addr]netip.AddrPort), unasked: make(map[netip.Addr]bool)}
+	for _, p := range list {
+		s.unasked[p.addr] = true
+	}
+	return s
+}
+
+// asked notes that all is known of places that is to be had at once.
+func (s *surroundings) asked(list ...place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range list {
+		delete(s.unasked, p.addr)
+	}
+	s.news.ring()
+}
+
+// settled reports whether all places were asked about.
+func (s *surroundings) settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.unasked) == 0
 }
 
 // places lists where the node is, best first.
@@ -45,10 +69,13 @@ func (s *surroundings) move(list []place) (fresh []netip.Addr, changed bool) {
 	for _, p := range list {
 		if !at(s.list, p.addr) {
 			fresh = append(fresh, p.addr)
+			s.unasked[p.addr] = true
 		}
 	}
+	maps.DeleteFunc(s.unasked, func(a netip.Addr, _ bool) bool { return !at(list, a) })
 	maps.DeleteFunc(s.reports, func(a netip.Addr, _ nat.Report) bool { return !at(list, a) })
 	s.list = list
+	s.news.ring()
 	return fresh, true
 }
 
@@ -58,6 +85,10 @@ func (s *surroundings) put(local netip.Addr, r nat.Report) {
 	defer s.mu.Unlock()
 	if slices.ContainsFunc(s.list, func(p place) bool { return p.addr == local }) {
 		s.reports[local] = r
+		if usable(r) {
+			delete(s.unasked, local)
+		}
+		s.news.ring()
 	}
 }
 

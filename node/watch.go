@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -13,9 +12,6 @@ import (
 )
 
 const (
-	// lookEvery is between two looks at the machine's own addresses, which
-	// costs some system calls and no packet.
-	lookEvery = 3 * time.Second
 	// verifyPause is between two questions to STUN servers at least, whatever
 	// happens; after failures it doubles, up to soon.
 	verifyPause = 2 * time.Second
@@ -27,17 +23,14 @@ const (
 
 // watch keeps what the node knows of its networks true until the node ends: it
 // verifies the warm mapping when a broker's connection is lost and when it is
-// back, when the machine's addresses change, and now and then.
+// back, when the machine's networks change, and now and then.
 func (n *Node) watch() {
-	n.probing.Wait() // one question at a time leaves the warm port for a server
 	keepers := make(map[netip.Addr]*probe.Held)
 	defer func() {
 		for _, held := range keepers {
 			_ = held.Close()
 		}
 	}()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
 	due := time.NewTimer(min(n.cfg.Refresh, soon))
 	defer due.Stop()
 	failures := 0
@@ -45,19 +38,22 @@ func (n *Node) watch() {
 		select {
 		case <-n.ctx.Done():
 			return
-		case <-look.C:
-			if !n.relocate() {
-				continue
-			}
+		case <-n.changed:
 		case <-n.stale:
 		case <-due.C:
 		}
 		if n.noSTUN() {
 			continue
 		}
-		err := n.verify(n.ctx, keepers)
+		ctx, end := n.untilChanged()
+		err := n.verify(ctx, keepers)
+		ended := ctx.Err() != nil
+		end()
 		if n.ctx.Err() != nil {
 			return
+		}
+		if ended {
+			continue // the answer would be about networks that are gone
 		}
 		n.health.note(&n.health.stun, err)
 		next := n.cfg.Refresh
@@ -66,7 +62,7 @@ func (n *Node) watch() {
 			failures++
 		} else {
 			if failures > 0 {
-				n.wakeBrokers() // the network is back, so they need not wait
+				n.channel.Wake() // the network is back, so they need not wait
 			}
 			failures = 0
 		}
@@ -74,18 +70,29 @@ func (n *Node) watch() {
 			next = min(next, soon)
 		}
 		due.Reset(next)
-		if !pause(n.ctx, min(verifyPause, n.cfg.Refresh)) {
+		if !n.rest(min(verifyPause, n.cfg.Refresh)) {
 			return
 		}
 	}
 }
 
+// rest pauses, unless the networks change, and reports whether the node lives on.
+func (n *Node) rest(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-n.changed:
+		put(n.changed) // for watch
+	case <-n.ctx.Done():
+		return false
+	}
+	return true
+}
+
 // suspect makes watch verify the mapping soon.
 func (n *Node) suspect() {
-	select {
-	case n.stale <- struct{}{}:
-	default: // it will already
-	}
+	put(n.stale)
 }
 
 // brokerState is told what becomes of each broker's connection.
@@ -97,6 +104,7 @@ func (n *Node) brokerState(b address.Broker, s mqtt.State) {
 	switch {
 	case s.Open && n.lost.Swap(false), s.Open && n.health.blind():
 		n.suspect()
+		n.shaken.ring()
 	case !s.Open && !errors.As(s.Err, &notHad): // one that was open, then
 		if !n.lost.Swap(true) {
 			n.suspect()
@@ -104,31 +112,10 @@ func (n *Node) brokerState(b address.Broker, s mqtt.State) {
 	}
 }
 
-// relocate looks at the machine's addresses. Where they have changed, what hung
-// on those that are gone ends, and the brokers are tried at once.
-func (n *Node) relocate() (changed bool) {
-	list, err := places(n.cfg.Interfaces)
-	if err != nil {
-		n.log.Debug("the machine's addresses are not to be had", "error", err)
-		return false // an interface that was named has gone: it may come back
+// put leaves an element in c, which has room for one.
+func put(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // there is one
 	}
-	fresh, changed := n.around.move(list)
-	if !changed {
-		return false
-	}
-	n.log.Info("the machine's addresses have changed", "places", len(list), "new", fresh)
-	n.warm.dropGone()
-	n.wakeBrokers()
-	return true
-}
-
-// wakeBrokers tries those brokers at once that wait for their next try.
-func (n *Node) wakeBrokers() {
-	n.all.Go(func() {
-		ctx, cancel := context.WithTimeout(n.ctx, readyTimeout)
-		defer cancel()
-		if err := n.reachBroker(ctx); err != nil {
-			n.log.Debug("no broker reached", "error", err)
-		}
-	})
 }

@@ -64,6 +64,7 @@ func (a *app) dial(ctx context.Context, f *nodeFlags, target string, connect fun
 		_ = n.Close()
 		return nil, err
 	}
+	go a.watchPath(conn) // ends with the connection
 	return &call{app: a, node: n, conn: conn}, nil
 }
 
@@ -154,6 +155,8 @@ func viaWords(s node.Strategy) string {
 		return "dialled back by the peer"
 	case node.Punch:
 		return "through the NATs by hole punching"
+	case node.Relay:
+		return "through a relay"
 	}
 	return "by " + string(s)
 }

@@ -46,8 +46,7 @@ const inFlight = 100 * time.Millisecond
 
 // talk joins standard input and output to the peer until both have ended.
 //
-// When ctx ends, the connection is left to the kernel: without TLS's end of
-// stream the peer knows that it was cut short.
+// When ctx ends, the peer is told that it was cut short.
 func (c *call) talk(ctx context.Context) error {
 	sent := make(chan error, 1)
 	heard := make(chan error, 1)
@@ -68,7 +67,7 @@ func (c *call) talk(ctx context.Context) error {
 		}
 		heard <- err
 		if err == nil {
-			awaitClosed(c.conn)
+			c.conn.WaitClosed()
 			close(closed)
 		}
 	}()
@@ -94,6 +93,7 @@ func (c *call) talk(ctx context.Context) error {
 			}
 			sending = false
 		case <-ctx.Done():
+			cut(c.conn)
 			return ctx.Err()
 		}
 	}

@@ -33,7 +33,7 @@ func (d *demo) meet(ctx context.Context, alice, bob *machine) error {
 }
 
 // listen starts the node and waits until it is ready.
-func (d *demo) listen(ctx context.Context, children *sync.WaitGroup, m *machine) (ready readyEvent, err error) {
+func (d *demo) listen(ctx context.Context, children *sync.WaitGroup, m *machine) (ready addressEvent, err error) {
 	c, run := m.command(ctx, "sallyport", "node", "--echo", "--json")
 	out, err := c.StdoutPipe()
 	if err != nil {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
 )
 
@@ -48,7 +50,8 @@ standard output as soon as it is ready. What arrives goes to one of
 
 SIGTERM ends the node with exit status 0, an interrupt with 130. With --json,
 events go to standard output, one object per line: ready, then accepted, data
-(without a sink) and ended.`,
+(without a sink) and ended, and address whenever the machine's networks have
+changed and its address with them.`,
 		Example: `  sallyport node
   sallyport node --echo
   sallyport node --forward 127.0.0.1:22
@@ -95,11 +98,15 @@ func (n *nodeCommand) run(ctx context.Context) error {
 		return err
 	}
 	defer nd.Close()
-	n.announce(nd)
+	self := nd.Address()
+	n.announce(self)
 	n.warnHealth(nd)
 	stop := context.AfterFunc(ctx, func() { _ = nd.Close() })
 	defer stop()
 	defer n.serving.Wait()
+	following, end := context.WithCancel(ctx)
+	defer end()
+	n.serving.Go(func() { n.follow(following, nd, self) })
 	places := make(chan struct{}, maxServed)
 	for {
 		select {
@@ -125,17 +132,47 @@ func (n *nodeCommand) run(ctx context.Context) error {
 }
 
 // announce prints the address, before anything else.
-func (n *nodeCommand) announce(nd *node.Node) {
-	self := nd.Address()
-	compact, err := self.Compact()
-	if err != nil {
-		compact = self.String() // it has no compact form, but the long one does as well
-	}
+func (n *nodeCommand) announce(self address.Address) {
+	compact := compactly(self)
 	if n.json {
-		emit(n.out, readyEvent{"ready", self.Key.String(), self.String(), compact, n.pasteable(compact)})
+		emit(n.out, addressEvent{"ready", self.Key.String(), self.String(), compact, n.pasteable(compact)})
 		return
 	}
 	fmt.Fprintf(n.out, "Address: %s\nCompact: %s\nConnect: %s\n", self, compact, n.pasteable(compact))
+}
+
+// follow tells of every address that is not as the last one, until ctx or the
+// node ends.
+func (n *nodeCommand) follow(ctx context.Context, nd *node.Node, last address.Address) {
+	for {
+		self, err := nd.NextAddress(ctx, last)
+		if err != nil {
+			return
+		}
+		last = self
+		compact := compactly(self)
+		switch {
+		case n.json:
+			emit(n.out, addressEvent{"address", self.Key.String(), self.String(), compact, n.pasteable(compact)})
+		case !leads(self):
+			n.say("This machine has no network now; waiting for one.")
+		default:
+			n.say("The address is another now; the one from before is still good.\nAddress: %s\nCompact: %s", self, compact)
+		}
+	}
+}
+
+// leads reports whether an address leads to this machine from any other.
+func leads(a address.Address) bool {
+	return slices.ContainsFunc(slices.Concat(a.V4, a.V6), func(i address.Interface) bool { return !i.External.IsLoopback() })
+}
+
+func compactly(a address.Address) string {
+	compact, err := a.Compact()
+	if err != nil {
+		return a.String() // it has no compact form, but the long one does as well
+	}
+	return compact
 }
 
 // pasteable is the command for the other side: our STUN servers are its too,
@@ -148,7 +185,8 @@ func (n *nodeCommand) pasteable(compact string) string {
 	return strings.Join(append(words, compact), " ")
 }
 
-type readyEvent struct {
+// addressEvent is "ready", with the first address, or "address", with another.
+type addressEvent struct {
 	Event   string `json:"event"`
 	ID      string `json:"id"`
 	Address string `json:"address"`

@@ -12,8 +12,8 @@ import (
 	"github.com/sallyport-net/sallyport/node"
 )
 
-// pingTimeout is how long one round trip may take.
-const pingTimeout = 10 * time.Second
+// pingTimeout is how long one round trip may take, a change of path included.
+const pingTimeout = time.Minute
 
 type ping struct {
 	*app
@@ -62,7 +62,6 @@ func (p *ping) run(ctx context.Context, call *call) error {
 	defer stop()
 	var trips trips
 	defer func() { p.summarize(&trips) }()
-	path := fmt.Sprintf("via %s %s", call.conn.Via(), call.conn.RemoteAddr())
 	ticker := time.NewTicker(max(p.interval, time.Millisecond))
 	defer ticker.Stop()
 	for seq := 1; ; seq++ {
@@ -78,7 +77,7 @@ func (p *ping) run(ctx context.Context, call *call) error {
 		if p.json {
 			emit(p.err, pongEvent{"pong", seq, milliseconds(rtt)})
 		} else {
-			fmt.Fprintf(p.out, "pong from %s: seq=%d time=%.2f ms %s\n", call.conn.Peer().Short(), seq, milliseconds(rtt), path)
+			fmt.Fprintf(p.out, "pong from %s: seq=%d time=%.2f ms %s\n", call.conn.Peer().Short(), seq, milliseconds(rtt), path(call.conn))
 		}
 		if seq == p.count {
 			return nil
@@ -90,6 +89,9 @@ func (p *ping) run(ctx context.Context, call *call) error {
 		}
 	}
 }
+
+// path is the one that a connection takes at present.
+func path(c *node.Conn) string { return fmt.Sprintf("via %s %s", c.Via(), c.RemoteAddr()) }
 
 // roundTrip sends a number and waits for it.
 func roundTrip(c *node.Conn, seq uint64) (time.Duration, error) {

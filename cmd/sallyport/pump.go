@@ -66,7 +66,7 @@ func join(peer *node.Conn, local duplex) traffic {
 		switch {
 		case down == nil:
 			_ = local.CloseWrite()
-			watch.Go(func() { awaitClosed(peer); _ = local.Close() })
+			watch.Go(func() { peer.WaitClosed(); _ = local.Close() })
 		case !errors.As(down, &w):
 			_ = local.Close() // the peer is lost
 		}
@@ -90,13 +90,6 @@ func join(peer *node.Conn, local duplex) traffic {
 	return t
 }
 
-// awaitClosed waits, once the peer's stream has ended, until the peer has
-// closed the connection, or we have.
-func awaitClosed(peer *node.Conn) {
-	var b [1]byte
-	_, _ = peer.NetConn().Read(b[:])
-}
-
 // farewell is how long a peer has to take what it was sent last.
 const farewell = 3 * time.Second
 
@@ -112,7 +105,7 @@ func leave(c *node.Conn) {
 
 // cut ends a connection without the end of the stream, so that the peer knows
 // that it has not got all.
-func cut(c *node.Conn) { _ = c.NetConn().Close() }
+func cut(c *node.Conn) { _ = c.Reset() }
 
 func megabytes(n int64) string {
 	if n < 1e6 {

@@ -28,6 +28,7 @@ import (
 const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
+	natlab.Main()
 	testscript.Main(m, map[string]func(){"sallyport": main})
 }
 

@@ -138,7 +138,7 @@ func (c *console) finish(g *guest) {
 	defer func() { <-closed }()
 	go func() { // ends with the connection
 		defer close(closed)
-		awaitClosed(g.conn)
+		g.conn.WaitClosed()
 		c.gone(g)
 	}()
 	c.mu.Lock()

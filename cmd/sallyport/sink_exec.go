@@ -93,7 +93,7 @@ func (p *program) converse(c *node.Conn) traffic {
 			return // it does not care to listen
 		}
 		if err == nil {
-			awaitClosed(c)
+			c.WaitClosed()
 		}
 		p.kill()
 	}()

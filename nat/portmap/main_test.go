@@ -1,10 +1,10 @@
 package portmap
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -20,7 +20,8 @@ import (
 
 // playMapping, in the environment, makes this binary listen on the port of the
 // role that it holds, map it, and print the external endpoint whenever it
-// changes; until SIGTERM or the end of its input.
+// changes; until SIGTERM or the end of its input. At each line of
+// that it looks at the router anew.
 const playMapping = "SALLYPORT_TEST_PORTMAP"
 
 type role struct {
@@ -70,7 +71,12 @@ func play(text string) error {
 		return err
 	}
 	defer m.Close()
-	go func() { _, _ = io.Copy(io.Discard, os.Stdin); stop() }()
+	go func() {
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			m.Recheck()
+		}
+		stop()
+	}()
 	<-ctx.Done()
 	return nil
 }

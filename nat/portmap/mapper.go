@@ -32,7 +32,7 @@ type mapper interface {
 	// check finds out whether the router has lost l: errLost, or a different
 	// external address, by errLost too. Other errors say nothing.
 	check(ctx context.Context, l lease) error
-	// drop deletes it.
+	// drop deletes the mapping that has l's external endpoint, if it is ours.
 	drop(ctx context.Context, l lease) error
 }
 
@@ -40,7 +40,6 @@ type mapper interface {
 type lease struct {
 	external netip.AddrPort
 	life     time.Duration // 0: until it is deleted
-	pinhole  string        // its id, of UPnP for IPv6
 }
 
 var (

@@ -4,51 +4,19 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/portmap/miniupnpd"
 )
 
 const patience = 15 * time.Second
-
-// tables are what miniupnpd wants to find, and its configuration.
-const tables = `table inet miniupnpd {
-	chain forward { type filter hook forward priority 0; jump upnp_forward; }
-	chain prerouting { type nat hook prerouting priority -100; jump upnp_dnat; }
-	chain postrouting { type nat hook postrouting priority 90; jump upnp_snat; }
-	chain upnp_forward { }
-	chain upnp_dnat { }
-	chain upnp_snat { }
-}
-`
-
-const configuration = `ext_ifname=wan
-listening_ip=lan
-http_port=0
-enable_natpmp=yes
-enable_upnp=yes
-upnp_table_name=miniupnpd
-upnp_nat_table_name=miniupnpd
-upnp_forward_chain=upnp_forward
-upnp_nat_chain=upnp_dnat
-upnp_nat_postrouting_chain=upnp_snat
-secure_mode=yes
-system_uptime=no
-min_lifetime=2
-max_lifetime=86400
-uuid=6a9a5d8e-0000-4000-8000-000000000001
-force_igd_desc_v1=%s
-allow 1-65535 0.0.0.0/0 1-65535
-`
 
 // home is a host behind a kernel NAT with a real miniupnpd, and a stranger on
 // the internet.
@@ -56,27 +24,33 @@ type home struct {
 	t              *testing.T
 	box            *natlab.Box
 	host, stranger *natlab.Host
-	conf           string
-	daemon         *natlab.Cmd
+	router         *miniupnpd.Router
 }
 
-func newHome(t *testing.T, onlyIGD1 bool) *home {
+func newHome(t *testing.T, options ...string) *home {
+	t.Helper()
+	return newHomeBehind(t, nil, options...)
+}
+
+// newHomeBehind is newHome behind a carrier's NAT, where that is not nil.
+func newHomeBehind(t *testing.T, carrier *natlab.NAT, options ...string) *home {
 	t.Helper()
 	if err := natlab.Available(); err != nil {
 		t.Skipf("the lab can't run here: %v", err)
-	}
-	for _, program := range []string{"miniupnpd", "nft"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s is not installed: %v", program, err)
-		}
 	}
 	lab, err := natlab.New(natlab.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = lab.Close() })
-	h := &home{t: t, conf: filepath.Join(t.TempDir(), "miniupnpd.conf")}
-	if h.box, err = lab.NAT(natlab.NAT{Kernel: true}); err != nil {
+	h := &home{t: t}
+	own := natlab.NAT{Kernel: true}
+	if carrier != nil {
+		if own.Behind, err = lab.NAT(*carrier); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.box, err = lab.NAT(own); err != nil {
 		t.Fatal(err)
 	}
 	if h.host, err = lab.Host(natlab.HostConfig{Behind: h.box}); err != nil {
@@ -85,66 +59,14 @@ func newHome(t *testing.T, onlyIGD1 bool) *home {
 	if h.stranger, err = lab.Host(natlab.HostConfig{}); err != nil {
 		t.Fatal(err)
 	}
-	yes := map[bool]string{true: "yes", false: "no"}[onlyIGD1]
-	if err := os.WriteFile(h.conf, fmt.Appendf(nil, configuration, yes), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h.nft(tables, "-f", "-")
-	h.start()
+	h.router = miniupnpd.Start(t, h.box, options...)
 	return h
-}
-
-func (h *home) nft(input string, args ...string) string {
-	h.t.Helper()
-	c := h.box.Command(h.t.Context(), "nft", args...)
-	c.Stdin = strings.NewReader(input)
-	out, err := c.CombinedOutput()
-	if err != nil {
-		h.t.Fatalf("nft: %v: %s", err, out)
-	}
-	return string(out)
-}
-
-// start runs the daemon and waits until it listens.
-func (h *home) start() {
-	h.t.Helper()
-	c := h.box.Command(context.Background(), "miniupnpd", "-d", "-f", h.conf, "-P", h.conf+".pid")
-	errs, err := c.StderrPipe()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		h.t.Fatal(err)
-	}
-	h.daemon = c
-	var log []string
-	ready := make(chan bool, 8)
-	go func() {
-		for lines := bufio.NewScanner(errs); lines.Scan(); {
-			log = append(log, lines.Text())
-			if strings.Contains(lines.Text(), "Listening for NAT-PMP/PCP") {
-				ready <- true
-				break
-			}
-		}
-		_, _ = io.Copy(io.Discard, errs)
-		close(ready)
-	}()
-	if !<-ready {
-		h.t.Fatalf("miniupnpd did not start:\n%s", strings.Join(log, "\n"))
-	}
-}
-
-// stop kills the daemon, so that it has no time to tidy up.
-func (h *home) stop() {
-	_ = h.daemon.Process.Kill()
-	_ = h.daemon.Wait()
 }
 
 // mapped starts a program on the host that maps its port.
 type mapped struct {
 	*natlab.Cmd
-	in    io.Closer
+	in    io.WriteCloser
 	lines chan string
 }
 
@@ -176,11 +98,7 @@ func (h *home) mapped(r role) (*mapped, string) {
 	}()
 	select {
 	case line := <-p.lines:
-		e, ok := strings.CutPrefix(line, "now ")
-		if !ok {
-			h.t.Fatal(line)
-		}
-		return p, e
+		return p, strings.TrimPrefix(line, "now ") // or what has failed
 	case <-time.After(patience):
 		h.t.Fatal("nothing was mapped")
 	}
@@ -188,15 +106,15 @@ func (h *home) mapped(r role) (*mapped, string) {
 }
 
 // welcomed reports whether a stranger reaches the host at that endpoint.
-func (h *home) welcomed(at string) bool {
-	ctx, cancel := context.WithTimeout(h.t.Context(), 500*time.Millisecond)
+func (h *home) welcomed(at string, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(h.t.Context(), within)
 	defer cancel()
 	c, err := h.stranger.Dial(ctx, nil, "tcp", at)
 	if err != nil {
 		return false
 	}
 	defer c.Close()
-	_ = c.SetReadDeadline(time.Now().Add(time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(patience))
 	b, _ := io.ReadAll(c)
 	return string(b) == "welcome"
 }
@@ -205,13 +123,9 @@ func (h *home) until(what string, holds func() bool) {
 	h.t.Helper()
 	for end := time.Now().Add(patience); !holds(); {
 		if time.Now().After(end) {
-			h.t.Fatalf("not within %v: %s\n%s", patience, what, h.nft("", "list", "ruleset"))
+			h.t.Fatalf("not within %v: %s\n%s", patience, what, h.router.Rules())
 		}
 	}
-}
-
-func (h *home) forwards() bool {
-	return strings.Contains(h.nft("", "list", "chain", "inet", "miniupnpd", "upnp_dnat"), "dnat to")
 }
 
 // TestMiniupnpd maps a port on a real router by each protocol: a stranger gets
@@ -219,21 +133,22 @@ func (h *home) forwards() bool {
 func TestMiniupnpd(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		igd1   bool
+		igd1   string
 		speaks []Protocol
 	}{
-		{"pcp", false, []Protocol{PCP}}, {"nat-pmp", false, []Protocol{NATPMP}},
-		{"igd2", false, []Protocol{UPnP}}, {"igd1", true, []Protocol{UPnP}}, {"all", false, nil},
+		{"pcp", "no", []Protocol{PCP}}, {"nat-pmp", "no", []Protocol{NATPMP}},
+		{"igd2", "no", []Protocol{UPnP}}, {"igd1", "yes", []Protocol{UPnP}}, {"all", "no", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHome(t, c.igd1)
+			t.Parallel()
+			h := newHome(t, "force_igd_desc_v1="+c.igd1)
 			for _, end := range []string{"close", "SIGTERM"} {
 				p, at := h.mapped(role{Protocols: c.speaks})
 				if want := net.JoinHostPort(h.box.Externals()[0].String(), "40123"); at != want {
 					t.Errorf("mapped at %s, want %s", at, want)
 				}
-				if !h.welcomed(at) {
-					t.Errorf("a stranger is not let in at %s:\n%s", at, h.nft("", "list", "ruleset"))
+				if !h.welcomed(at, patience) {
+					t.Errorf("a stranger is not let in at %s:\n%s", at, h.router.Rules())
 				}
 				if end == "close" {
 					_ = p.in.Close()
@@ -243,8 +158,8 @@ func TestMiniupnpd(t *testing.T) {
 				if err := p.Wait(); err != nil {
 					t.Error(err)
 				}
-				if h.forwards() || h.welcomed(at) {
-					t.Errorf("after %s the mapping is still there:\n%s", end, h.nft("", "list", "ruleset"))
+				if h.router.Forwards() || h.welcomed(at, 200*time.Millisecond) {
+					t.Errorf("after %s the mapping is still there:\n%s", end, h.router.Rules())
 				}
 			}
 		})
@@ -252,29 +167,93 @@ func TestMiniupnpd(t *testing.T) {
 }
 
 // TestMiniupnpdRenewsAndRestarts holds a mapping that the router would drop
-// after four seconds, over a restart that forgets it.
+// after three seconds, over a restart that forgets it.
+//
+// By PCP and NAT-PMP, miniupnpd 2.3.1 renews a mapping by deleting its rule and
+// adding it, about a millisecond later, though nobody asked it to delete (seen
+// with strace; by UPnP it only writes down the new time). A SYN in between is
+// lost, and the kernel sends another after a second.
 func TestMiniupnpdRenewsAndRestarts(t *testing.T) {
 	for _, protocol := range Protocols() {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
-			h := newHome(t, false)
-			p, at := h.mapped(role{Protocols: []Protocol{protocol}, Lifetime: 4 * time.Second, Check: 300 * time.Millisecond})
-			// A lease that nobody renews is gone after four seconds, for good.
-			for begun := time.Now(); time.Since(begun) < 9*time.Second; {
-				h.welcomed(at)
+			h := newHome(t)
+			const life = 3 * time.Second
+			p, at := h.mapped(role{Protocols: []Protocol{protocol}, Lifetime: life, Check: 300 * time.Millisecond})
+			longest := time.Duration(0)
+			for begun := time.Now(); time.Since(begun) < life*3/2; {
+				dialled := time.Now()
+				if !h.welcomed(at, patience) {
+					t.Fatalf("not let in %v after the mapping was made", time.Since(begun))
+				}
+				longest = max(longest, time.Since(dialled))
 			}
-			h.until("renewed", func() bool { return h.welcomed(at) })
-			h.stop()
-			h.nft("", "flush", "chain", "inet", "miniupnpd", "upnp_dnat")
-			if h.welcomed(at) {
-				t.Fatal("the restart forgot nothing")
+			if t.Logf("the longest dial took %v", longest); longest > 2900*time.Millisecond { // two SYNs lost: 3 s
+				t.Errorf("away for longer than a SYN takes to be sent again: %v", longest)
 			}
-			h.start()
-			h.until("mapped again", func() bool { return h.welcomed(at) })
+			h.router.Restart(func() {
+				if h.router.Forwards() {
+					t.Fatal("the restart forgot nothing")
+				}
+			})
+			begun := time.Now()
+			h.until("mapped again", h.router.Forwards)
+			t.Logf("mapped again after %v", time.Since(begun).Round(time.Millisecond))
+			if !h.welcomed(at, patience) {
+				t.Errorf("a stranger is not let in at %s", at)
+			}
 			_ = p.in.Close()
-			if err := p.Wait(); err != nil || h.forwards() {
-				t.Errorf("ended with %v, forwards: %v", err, h.forwards())
+			if err := p.Wait(); err != nil || h.router.Forwards() {
+				t.Errorf("ended with %v, forwards: %v", err, h.router.Forwards())
 			}
 		})
+	}
+}
+
+// TestRecheck has a router start anew, and then another one take its place:
+// told to look, the mapping is made again without waiting for anything.
+func TestRecheck(t *testing.T) {
+	for _, protocol := range Protocols() {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel()
+			h := newHome(t)
+			p, at := h.mapped(role{Protocols: []Protocol{protocol}, Check: time.Hour})
+			other := h.box.Gateway().Next()
+			for _, change := range []func(){
+				func() {},
+				func() {
+					h.router.Run("ip", "addr", "flush", "dev", "lan")
+					h.router.Run("ip", "addr", "add", other.String()+"/24", "dev", "lan")
+					if out, err := h.host.Command(t.Context(), "ip", "route", "replace", "default", "via", other.String()).CombinedOutput(); err != nil {
+						t.Fatalf("%v: %s", err, out)
+					}
+				},
+			} {
+				h.router.Restart(change)
+				_, _ = io.WriteString(p.in, "\n")
+				h.until("mapped again", h.router.Forwards)
+				if !h.welcomed(at, patience) {
+					t.Errorf("a stranger is not let in at %s", at)
+				}
+			}
+			_ = p.in.Close()
+			if err := p.Wait(); err != nil || h.router.Forwards() {
+				t.Errorf("ended with %v, forwards: %v", err, h.router.Forwards())
+			}
+		})
+	}
+}
+
+// TestSecondNAT asks a router whose own address is a carrier's: it refuses by
+// each protocol, or names an address that is of no use, and nothing is left.
+func TestSecondNAT(t *testing.T) {
+	h := newHomeBehind(t, &natlab.NAT{})
+	p, failed := h.mapped(role{})
+	_ = p.in.Close()
+	if err := p.Wait(); err == nil || !strings.HasPrefix(failed, "error: ") {
+		t.Errorf("it says %q and ends with %v", failed, err)
+	}
+	if h.router.Forwards() {
+		t.Errorf("the router still forwards the port:\n%s", h.router.Rules())
 	}
 }

@@ -1,7 +1,9 @@
 package portmap
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,8 +19,6 @@ const (
 	request   = 2 * time.Second
 	// maxLife is the longest lifetime that a router is believed (RFC 6887 §15).
 	maxLife = 24 * time.Hour
-	// minRenew keeps a router that grants moments from being asked all the time.
-	minRenew = time.Second
 )
 
 // Config says what to map.
@@ -46,8 +46,11 @@ type Config struct {
 	// Logger gets events. Nil means silence.
 	Logger *slog.Logger
 
-	mapping, search uint16 // ports of the protocols; 0 means theirs
-	anyGateway      bool   // a test's, on loopback
+	mapping, search uint16        // ports of the protocols; 0 means theirs
+	anyGateway      bool          // a test's, on loopback
+	discovery       time.Duration // 0 means the constant of that name
+	searched        bool          // Gateway was zero, and found out
+	nonce           nonce         // of PCP: the same for as long as the mapping is wanted (RFC 6887 §11.2)
 }
 
 // Mapping is a port that a router forwards to us. It is safe for concurrent use.
@@ -55,6 +58,7 @@ type Mapping struct {
 	cfg    Config
 	cancel context.CancelFunc
 	done   chan struct{}
+	look   chan struct{} // has an element when the router is to be asked at once
 
 	mu       sync.Mutex
 	external netip.AddrPort
@@ -83,7 +87,7 @@ func Open(ctx context.Context, cfg Config) (*Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mapping{cfg: cfg, done: make(chan struct{})}
+	m := &Mapping{cfg: cfg, done: make(chan struct{}), look: make(chan struct{}, 1)}
 	m.set(f.protocol, l.external)
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
@@ -96,9 +100,11 @@ func (c *Config) fill() (err error) {
 		if c.Gateway, err = gatewayOf(c.Local); err != nil {
 			return err
 		}
+		c.searched = true
 	} else if err := checkGateway(c.Local, c.Gateway); err != nil && !c.anyGateway {
 		return err
 	}
+	_, _ = rand.Read(c.nonce[:])
 	if c.Protocols == nil {
 		c.Protocols = Protocols()
 	}
@@ -124,7 +130,7 @@ func (c *Config) fill() (err error) {
 func (c *Config) mappers() (all []found) {
 	local, gateway := netip.AddrPortFrom(c.Local, c.Port), netip.AddrPortFrom(c.Gateway, c.mapping)
 	if slices.Contains(c.Protocols, PCP) {
-		all = append(all, found{PCP, newPCPMapper(local, gateway)})
+		all = append(all, found{PCP, &pcpMapper{local: local, gateway: gateway, nonce: c.nonce}})
 	}
 	if slices.Contains(c.Protocols, NATPMP) && c.Local.Is4() {
 		all = append(all, found{NATPMP, &pmpMapper{local: local, gateway: gateway}})
@@ -141,7 +147,7 @@ func (c *Config) obtain(ctx context.Context, wanted netip.AddrPort) (found, leas
 	if wanted.Port() == 0 {
 		wanted = netip.AddrPortFrom(wanted.Addr(), c.Port)
 	}
-	searching, cancel := context.WithTimeout(ctx, discovery)
+	searching, cancel := context.WithTimeout(ctx, cmp.Or(c.discovery, discovery))
 	type result struct {
 		found
 		err error
@@ -169,6 +175,9 @@ func (c *Config) obtain(ctx context.Context, wanted netip.AddrPort) (found, leas
 				}
 			}
 			done()
+			if err != nil && ctx.Err() != nil {
+				c.takeBack(ctx, r.found, wanted) // it may have been granted all the same
+			}
 			if err == nil {
 				c.Logger.Info("port mapped", "protocol", string(r.protocol), "local", c.Local, "external", l.external, "lifetime", l.life)
 				return r.found, l, nil
@@ -182,60 +191,102 @@ func (c *Config) obtain(ctx context.Context, wanted netip.AddrPort) (found, leas
 // keep renews and checks the mapping until ctx ends, and deletes it then.
 func (m *Mapping) keep(ctx context.Context, f found, l lease) {
 	defer close(m.done)
-	have, lost, renewed := true, false, time.Now()
+	h := held{found: f, lease: l, have: true, renewed: time.Now()}
 	for {
-		wait := m.cfg.Check
-		if have && l.life > 0 {
-			wait = min(wait, max(time.Until(renewed.Add(l.life/2)), 0))
-		}
-		if !pause(ctx, max(wait, minRenew/4)) {
+		look, alive := m.pause(ctx, h.wait(m.cfg.Check))
+		if !alive {
 			break
 		}
-		if !have {
-			if g, got, err := m.cfg.obtain(ctx, l.external); err == nil {
-				f, l, have, lost, renewed = g, got, true, false, time.Now()
-				m.set(f.protocol, l.external)
-			}
-			continue
+		h.lost = h.lost || look
+		if m.moved() {
+			m.cfg.Logger.Info("port mapping lost", "external", h.external, "error", "another router")
+			m.lose(&h)
 		}
-		life := l.life
-		due := life > 0 && time.Since(renewed) >= max(life/2, minRenew)
-		asking, done := context.WithTimeout(ctx, request)
-		err := error(nil)
-		if !due && !lost {
-			err = f.check(asking, l)
-			lost = errors.Is(err, errLost) // a router says so only once
-		}
-		if due || lost {
-			var got lease
-			if got, err = f.ask(asking, l.external, m.cfg.Lifetime); err == nil {
-				got, err = got.validate(m.cfg.Local)
-			}
-			if err == nil {
-				l, lost, renewed = got, false, time.Now()
-				m.set(f.protocol, l.external)
-				m.cfg.Logger.Debug("port mapping renewed", "external", l.external, "lifetime", l.life)
-			}
-		}
-		done()
-		if ctx.Err() != nil {
-			break
-		}
-		var no *RefusedError
-		expired := life > 0 && time.Since(renewed) >= life
-		if err != nil && (expired || errors.As(err, &no) || errors.Is(err, ErrUseless)) {
-			m.cfg.Logger.Info("port mapping lost", "external", l.external, "error", err)
-			have = false
-			m.set("", netip.AddrPort{})
+		if h.have {
+			m.tend(ctx, &h)
+		} else if g, got, err := m.cfg.obtain(ctx, h.external); err == nil {
+			h = held{found: g, lease: got, have: true, renewed: time.Now()}
+			m.set(g.protocol, got.external)
 		}
 	}
-	if have {
-		last, done := context.WithTimeout(context.WithoutCancel(ctx), request/2)
-		defer done()
-		if err := f.drop(last, l); err != nil {
-			m.cfg.Logger.Info("port mapping not deleted", "external", l.external, "error", err)
+	if h.have {
+		m.cfg.takeBack(ctx, h.found, h.external)
+	}
+}
+
+// takeBack deletes a mapping, after the end of ctx too; it takes a second at
+// most.
+func (c *Config) takeBack(ctx context.Context, f found, external netip.AddrPort) {
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), request/2)
+	defer done()
+	if err := f.drop(last, lease{external: external}); err != nil {
+		c.Logger.Info("port mapping not deleted", "external", external, "error", err)
+	}
+}
+
+// pause waits for d, or for less where a look is wanted at once; alive is false
+// at the end of ctx.
+func (m *Mapping) pause(ctx context.Context, d time.Duration) (look, alive bool) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-m.look:
+		look = true
+	case <-ctx.Done():
+	}
+	return look, ctx.Err() == nil
+}
+
+// moved takes over which router the default route leads to by now, where that
+// was to be found out, and reports whether it is another.
+func (m *Mapping) moved() bool {
+	if !m.cfg.searched {
+		return false
+	}
+	g, err := gatewayOf(m.cfg.Local)
+	if err != nil || g == m.cfg.Gateway {
+		return false // without a route the router is not asked, and nothing is known
+	}
+	m.cfg.Gateway = g
+	return true
+}
+
+// tend renews the mapping where it is time or where the router has lost it,
+// and otherwise asks whether it has.
+func (m *Mapping) tend(ctx context.Context, h *held) {
+	asking, done := context.WithTimeout(ctx, request)
+	defer done()
+	err := error(nil)
+	due := h.due(time.Now())
+	if !due && !h.lost {
+		err = h.check(asking, h.lease)
+		h.lost = errors.Is(err, errLost) // a router says so only once
+	}
+	if due || h.lost {
+		var got lease
+		if got, err = h.ask(asking, h.external, m.cfg.Lifetime); err == nil {
+			got, err = got.validate(m.cfg.Local)
+		}
+		if err == nil {
+			h.lease, h.lost, h.renewed = got, false, time.Now()
+			m.set(h.protocol, got.external)
+			m.cfg.Logger.Debug("port mapping renewed", "external", got.external, "lifetime", got.life)
 		}
 	}
+	if h.failures++; err == nil {
+		h.failures = 0
+	}
+	asked := due || h.lost // a router that can't be asked to check says nothing by that
+	if err != nil && ctx.Err() == nil && (asked && h.over(err, time.Now()) || h.expired(time.Now())) {
+		m.cfg.Logger.Info("port mapping lost", "external", h.external, "error", err)
+		m.lose(h)
+	}
+}
+
+func (m *Mapping) lose(h *held) {
+	h.have = false
+	m.set("", netip.AddrPort{})
 }
 
 func (m *Mapping) set(p Protocol, external netip.AddrPort) {
@@ -245,6 +296,17 @@ func (m *Mapping) set(p Protocol, external netip.AddrPort) {
 	m.mu.Unlock()
 	if changed && m.cfg.OnChange != nil {
 		m.cfg.OnChange(external)
+	}
+}
+
+// Recheck has the router asked for the mapping at once, as if it had lost it;
+// where Config names no gateway, the one of now. It is for when the network may
+// be another or the router may have started anew, and does not wait for the
+// answer.
+func (m *Mapping) Recheck() {
+	select {
+	case m.look <- struct{}{}:
+	default: // it will be
 	}
 }
 
@@ -269,15 +331,4 @@ func (m *Mapping) Close() error {
 	m.cancel()
 	<-m.done
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -2,7 +2,6 @@ package portmap
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net"
 	"net/netip"
@@ -117,12 +116,6 @@ type pcpMapper struct {
 	gateway netip.AddrPort
 	epoch   epoch
 	nonce   nonce
-}
-
-func newPCPMapper(local, gateway netip.AddrPort) *pcpMapper {
-	m := &pcpMapper{local: local, gateway: gateway}
-	_, _ = rand.Read(m.nonce[:])
-	return m
 }
 
 func (m *pcpMapper) talk(ctx context.Context, opcode byte, request []byte) (a pcpAnswer, lost bool, err error) {

@@ -16,6 +16,7 @@ import (
 
 // UPnP's errors that have a way around (WANIPConnection:1 §2.4.16).
 const (
+	noSuchEntry   = 714
 	conflict      = 718 // the external port is somebody else's
 	samePortsOnly = 724
 	permanentOnly = 725
@@ -29,7 +30,7 @@ type upnpMapper struct {
 	http    *http.Client
 	service service
 	address netip.Addr
-	pinhole string
+	pinhole string // its id; "" where there is none
 }
 
 func newUPnPMapper(local netip.AddrPort, gateway netip.Addr, port uint16) *upnpMapper {
@@ -119,10 +120,19 @@ func (m *upnpMapper) learnAddress(ctx context.Context) error {
 	return nil
 }
 
-func (m *upnpMapper) ask(ctx context.Context, external netip.AddrPort, life time.Duration) (lease, error) {
-	if m.local.Addr().Is6() {
-		return m.askPinhole(ctx, life)
-	}
+func (m *upnpMapper) ask(ctx context.Context, external netip.AddrPort, life time.Duration) (l lease, err error) {
+	err = m.whereItIs(ctx, func() error {
+		if m.local.Addr().Is6() {
+			l, err = m.askPinhole(ctx, life)
+		} else {
+			l, err = m.askMapping(ctx, external, life)
+		}
+		return err
+	})
+	return l, err
+}
+
+func (m *upnpMapper) askMapping(ctx context.Context, external netip.AddrPort, life time.Duration) (lease, error) {
 	if !reachable(m.address) {
 		return lease{}, ErrUseless
 	}
@@ -173,7 +183,7 @@ func (m *upnpMapper) askPinhole(ctx context.Context, life time.Duration) (lease,
 	time := strconv.Itoa(int(seconds(life)))
 	if m.pinhole != "" {
 		if _, err := m.call(ctx, "UpdatePinhole", arg{"UniqueID", m.pinhole}, arg{"NewLeaseTime", time}); err == nil {
-			return lease{external: m.local, life: life, pinhole: m.pinhole}, nil
+			return lease{external: m.local, life: life}, nil
 		}
 	}
 	values, err := m.call(ctx, "AddPinhole", arg{"RemoteHost", ""}, arg{"RemotePort", "0"},
@@ -186,13 +196,32 @@ func (m *upnpMapper) askPinhole(ctx context.Context, life time.Duration) (lease,
 		return lease{}, errors.New("upnp: the router gives the pinhole no id")
 	}
 	m.pinhole = values["UniqueID"]
-	return lease{external: m.local, life: life, pinhole: m.pinhole}, nil
+	return lease{external: m.local, life: life}, nil
 }
 
 func (m *upnpMapper) check(ctx context.Context, l lease) error {
+	return m.whereItIs(ctx, func() error { return m.look(ctx, l) })
+}
+
+// whereItIs does it once more where the router is by now, if nobody answers
+// where it was: a daemon that starts anew may take another port.
+func (m *upnpMapper) whereItIs(ctx context.Context, do func() error) error {
+	err := do()
+	var no *RefusedError
+	if err == nil || errors.Is(err, errLost) || errors.Is(err, ErrUseless) || errors.As(err, &no) || ctx.Err() != nil {
+		return err
+	}
+	if err := m.discover(ctx); err != nil {
+		return err
+	}
+	return do()
+}
+
+// look asks for the mapping and for the external address.
+func (m *upnpMapper) look(ctx context.Context, l lease) error {
 	var no *RefusedError
 	if m.local.Addr().Is6() {
-		_, err := m.call(ctx, "CheckPinholeWorking", arg{"UniqueID", l.pinhole})
+		_, err := m.call(ctx, "CheckPinholeWorking", arg{"UniqueID", m.pinhole})
 		if errors.As(err, &no) && no.Code == 704 { // no such entry
 			return errLost
 		}
@@ -205,7 +234,7 @@ func (m *upnpMapper) check(ctx context.Context, l lease) error {
 		return errLost
 	}
 	values, err := m.call(ctx, "GetSpecificPortMappingEntry", m.entry(l)...)
-	if errors.As(err, &no) && no.Code == 714 || err == nil && values["NewInternalClient"] != m.local.Addr().String() {
+	if errors.As(err, &no) && no.Code == noSuchEntry || err == nil && values["NewInternalClient"] != m.local.Addr().String() {
 		return errLost
 	}
 	return err
@@ -215,11 +244,21 @@ func (m *upnpMapper) entry(l lease) []arg {
 	return []arg{{"NewRemoteHost", ""}, {"NewExternalPort", strconv.Itoa(int(l.external.Port()))}, {"NewProtocol", "TCP"}}
 }
 
+// drop deletes what is ours: who was not told that it was granted does not know
+// whose the port is.
 func (m *upnpMapper) drop(ctx context.Context, l lease) error {
 	if m.local.Addr().Is6() {
-		_, err := m.call(ctx, "DeletePinhole", arg{"UniqueID", l.pinhole})
+		if m.pinhole == "" {
+			return nil
+		}
+		_, err := m.call(ctx, "DeletePinhole", arg{"UniqueID", m.pinhole})
 		return err
 	}
-	_, err := m.call(ctx, "DeletePortMapping", m.entry(l)...)
+	values, err := m.call(ctx, "GetSpecificPortMappingEntry", m.entry(l)...)
+	var no *RefusedError
+	if err == nil && values["NewInternalClient"] != m.local.Addr().String() || errors.As(err, &no) && no.Code == noSuchEntry {
+		return nil
+	}
+	_, err = m.call(ctx, "DeletePortMapping", m.entry(l)...)
 	return err
 }

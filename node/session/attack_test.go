@@ -180,11 +180,12 @@ func TestForgedResumptions(t *testing.T) {
 		"a forged proof": {func(l *link.Conn) []byte { b := r.request(l, 9, 0); b[len(b)-1] ^= 1; return b }, unknown, 1},
 		"no proof": {func(l *link.Conn) []byte {
 			b := r.request(l, 9, 0)
-			clear(b[32:])
+			clear(b[33:])
 			return b
 		}, unknown, 1},
-		"another epoch than proven": {func(l *link.Conn) []byte { b := r.request(l, 9, 0); b[23]++; return b }, unknown, 1},
-		"another have than proven":  {func(l *link.Conn) []byte { b := r.request(l, 9, 0); b[31]++; return b }, unknown, 1},
+		"another epoch than proven": {func(l *link.Conn) []byte { b := r.request(l, 9, 0); b[24]++; return b }, unknown, 1},
+		"another mode than proven":  {func(l *link.Conn) []byte { b := r.request(l, 9, 0); b[16]++; return b }, unknown, 1},
+		"another have than proven":  {func(l *link.Conn) []byte { b := r.request(l, 9, 0); b[32]++; return b }, unknown, 1},
 		"replayed on another link": {func(l *link.Conn) []byte {
 			other, callee := r.newLink()
 			captured = r.request(other, 9, 0)
@@ -195,7 +196,7 @@ func TestForgedResumptions(t *testing.T) {
 		"the acceptor's proof for the opener's": {func(l *link.Conn) []byte {
 			b := r.request(l, 9, 0)
 			bound, _ := binding(l)
-			return append(b[:32], proof(r.key, "acceptor", bound, r.id, 9, 0, 0)...)
+			return append(b[:33], proof(r.key, "acceptor", bound, r.id, 9, 0, 0)...)
 		}, unknown, 1},
 		"a stale epoch":    {func(l *link.Conn) []byte { return r.request(l, r.epoch, 0) }, stale, 0},
 		"the first epoch":  {func(l *link.Conn) []byte { return r.request(l, 0, 0) }, stale, 0},

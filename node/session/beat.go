@@ -27,11 +27,13 @@ func (s *Session) reschedule() {
 	switch {
 	case s.pulse.suspect && !was:
 		s.log.Info("path of a session is silent", "peer", s.peer.Short())
+		s.tell()
 		s.wait(s.cfg.SilentLife)
-		s.need()
+		s.lost()
 	case was && !s.pulse.suspect:
 		s.log.Info("path of a session is back", "peer", s.peer.Short())
 		s.life.Stop()
+		s.tell()
 	}
 }
 
@@ -48,6 +50,25 @@ func (s *Session) wait(life time.Duration) {
 		return
 	}
 	s.life.Reset(life)
+}
+
+// Abandon says that no new link will come: when the one in use is lost, so is
+// the session.
+func (s *Session) Abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alone = true
+	if s.ended == nil && s.carrier == nil {
+		s.end(ErrGone)
+	}
+}
+
+// lost tells the owner that the link has ended or fallen silent.
+func (s *Session) lost() {
+	if s.cfg.Lost != nil {
+		go s.cfg.Lost(s)
+	}
+	s.need()
 }
 
 // need has the owner look for a link, once at a time.

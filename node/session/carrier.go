@@ -26,6 +26,9 @@ type carrier struct {
 	link    *link.Conn
 	path    any
 	fromDue bool         // we owe the number that comes first
+	base    uint64       // which is this
+	gentle  bool         // the other end may begin above what we have: the old one brings the rest
+	closed  bool         // by us, for another
 	started bool         // the peer has told its own
 	expect  uint64       // number of the next numbered frame
 	heard   atomic.Int64 // when bytes came last, in nanoseconds since start
@@ -112,14 +115,23 @@ func (s *Session) handle(c *carrier, h header, payload []byte, b *block) (used b
 	}
 	switch h.typ {
 	case frameFrom:
-		from := binary.BigEndian.Uint64(payload)
-		if c.started || from > s.received {
-			return false, fmt.Errorf("%w: a link that begins at frame %d where %d is the next", errProtocol, from, s.received)
+		if c.started {
+			return false, fmt.Errorf("%w: a link that begins twice", errProtocol)
 		}
-		c.started, c.expect = true, from
-		if c == s.carrier { // what the others brought has been counted
-			s.closeCarriers(c, nil)
+		c.expect = binary.BigEndian.Uint64(payload)
+		for c.expect > s.received && c.gentle && !c.closed && s.ended == nil && len(s.carriers) > 1 {
+			s.arrived.Wait() // the old link brings the rest
 		}
+		switch {
+		case s.ended != nil:
+			return false, s.ended
+		case c.expect > s.received && c.gentle:
+			return false, errors.New("the old link has ended before it brought all")
+		case c.expect > s.received:
+			return false, fmt.Errorf("%w: a link that begins at frame %d where %d is the next", errProtocol, c.expect, s.received)
+		}
+		c.started = true
+		s.retire()
 	case frameAck:
 		before := s.out.kept
 		if !s.out.acknowledge(binary.BigEndian.Uint64(payload)) {
@@ -127,6 +139,7 @@ func (s *Session) handle(c *carrier, h header, payload []byte, b *block) (used b
 		}
 		s.pulse.delivered(time.Now(), before-s.out.kept, before)
 		s.room.Broadcast()
+		s.retire()
 		if s.closing {
 			s.settle()
 		}
@@ -160,6 +173,7 @@ func (s *Session) numbered(c *carrier, h header, payload []byte, b *block) (used
 	s.received++
 	s.untold += headerSize + h.length
 	s.pulse.active(time.Now())
+	s.arrived.Broadcast()
 	if used, err = s.deliver(h, payload, b); err != nil {
 		return used, err
 	}
@@ -186,6 +200,9 @@ func (s *Session) write() {
 	defer s.mu.Unlock()
 	var pieces [][]byte
 	for s.ended == nil {
+		if s.next != nil {
+			s.adopt(s.next, true)
+		}
 		c := s.carrier
 		if c == nil || !s.due(c) {
 			pieces = nil
@@ -216,6 +233,41 @@ func (s *Session) due(c *carrier) bool {
 	return c.fromDue || s.ackNow || s.pulse.pingDue || len(s.pong) > 0 || s.out.unsent()
 }
 
+// adopt makes a link the one in use. Where the old one is alive, what was
+// handed to it arrives there, and the new one goes on from there; otherwise
+// everything that has not arrived is sent again.
+func (s *Session) adopt(c *carrier, alive bool) {
+	s.carrier, s.next, s.past = c, nil, nil
+	if !alive {
+		s.out.rewind()
+	}
+	c.base, c.fromDue = s.out.next, true
+	// An ACK that was on the old link may be lost, and what it told will not
+	// come again.
+	s.ackNow = true
+	s.pulse = s.pulse.moved(time.Now())
+	if s.life != nil {
+		s.life.Stop()
+	}
+	s.moves++
+	s.tell()
+	s.reschedule()
+	s.wake.Signal()
+	s.room.Broadcast()
+	if s.cfg.Moved != nil {
+		go s.cfg.Moved(s)
+	}
+}
+
+// retire closes the links before the one in use, once both ends have got what
+// went over them.
+func (s *Session) retire() {
+	if c := s.carrier; c == nil || len(s.carriers) == 1 || !c.started || c.fromDue || s.out.acked < c.base {
+		return
+	}
+	s.closeAllBut(s.carrier, s.next)
+}
+
 // notices are the frames without numbers that go first.
 func (s *Session) notices(c *carrier) []byte {
 	var b []byte
@@ -226,9 +278,11 @@ func (s *Session) notices(c *carrier) []byte {
 	}
 	if c.fromDue {
 		c.fromDue = false
-		add(frameFrom, uint64Bytes(s.out.next))
+		add(frameFrom, uint64Bytes(c.base))
 	}
-	if s.received > s.told || s.ackNow {
+	// The ACK of CLOSING comes after the streams that were opened before, so
+	// that nobody ends the session over them.
+	if (s.received > s.told || s.ackNow) && !(s.finished && s.out.unsent()) {
 		s.told, s.untold, s.ackNow = s.received, 0, false
 		s.ackTo.Stop()
 		add(frameAck, uint64Bytes(s.received))
@@ -244,13 +298,15 @@ func (s *Session) notices(c *carrier) []byte {
 	return b
 }
 
-// closeCarriers closes every link but two.
-func (s *Session) closeCarriers(but, and *carrier) {
+// closeAllBut closes every link but two.
+func (s *Session) closeAllBut(one, two *carrier) {
 	for c := range s.carriers {
-		if c != but && c != and {
+		if c != one && c != two {
+			c.closed = true
 			_ = c.link.NetConn().Close()
 		}
 	}
+	s.arrived.Broadcast()
 }
 
 // failed ends a link. If it is the one in use, the session is lost until there
@@ -260,7 +316,11 @@ func (s *Session) failed(c *carrier, why error) {
 		return
 	}
 	delete(s.carriers, c)
+	s.arrived.Broadcast()
 	_ = c.link.NetConn().Close()
+	if c == s.next {
+		s.next = nil
+	}
 	if s.ended != nil || c != s.carrier {
 		return
 	}
@@ -274,11 +334,19 @@ func (s *Session) failed(c *carrier, why error) {
 		s.end(why)
 		return
 	}
+	if s.next != nil {
+		s.adopt(s.next, false)
+		return
+	}
 	s.carrier, s.past = nil, c
 	s.ackNow = false
-	s.closeCarriers(nil, nil) // an old one could still bring something, but take no answer
-	if !s.worth() {
+	s.closeAllBut(nil, nil) // an old one could still bring something, but take no answer
+	switch {
+	case !s.worth() || errors.Is(why, io.EOF) && !errors.Is(why, link.ErrCut): // the peer has said goodbye
 		s.end(io.EOF)
+		return
+	case s.alone:
+		s.end(ErrGone)
 		return
 	}
 	s.log.Info("link of a session lost", "peer", s.peer.Short(), "why", why)
@@ -286,6 +354,7 @@ func (s *Session) failed(c *carrier, why error) {
 	if s.pulse.suspect {
 		life = s.cfg.SilentLife
 	}
+	s.tell()
 	s.wait(life)
-	s.need()
+	s.lost()
 }

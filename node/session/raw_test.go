@@ -108,7 +108,7 @@ func (r *raw) request(l *link.Conn, epoch, have uint64) []byte {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	b := append(append(append([]byte(nil), r.id[:]...), number(epoch)...), number(have)...)
+	b := append(append(append(r.id[:], byte(lost)), number(epoch)...), number(have)...)
 	return append(b, proof(r.key, "opener", bound, r.id, epoch, 0, have)...)
 }
 
@@ -133,7 +133,7 @@ func (r *raw) ask(caller, callee *link.Conn, request []byte) (st status, have ui
 	st, have = status(b[0]), binary.BigEndian.Uint64(b[1:])
 	if st != unknown {
 		bound, _ := binding(caller)
-		if !hmac.Equal(b[9:], proof(r.key, "acceptor", bound, r.id, binary.BigEndian.Uint64(request[16:]), st, have)) {
+		if !hmac.Equal(b[9:], proof(r.key, "acceptor", bound, r.id, binary.BigEndian.Uint64(request[17:]), st, have)) {
 			r.t.Error("the victim's own proof is wrong")
 		}
 	}

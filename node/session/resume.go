@@ -14,10 +14,13 @@ import (
 )
 
 const (
-	requestSize = 16 + 8 + 8 + sha256.Size
+	requestSize = 16 + 1 + 8 + 8 + sha256.Size
 	answerSize  = 1 + 8 + sha256.Size
 	// resumeTimeout bounds each end's wait in a resumption.
 	resumeTimeout = 5 * time.Second
+	// handoverTime bounds how long a write to the old link may hold up the new
+	// one.
+	handoverTime = 500 * time.Millisecond
 )
 
 type status byte
@@ -26,6 +29,15 @@ const (
 	resumed status = 0
 	unknown status = 1
 	stale   status = 2
+	moved   status = 3 // resumed, and the old link is alive
+)
+
+// mode is what a request says of the old link.
+type mode = status
+
+const (
+	lost  mode = 0
+	alive mode = 1
 )
 
 // ErrStale: the acceptor has seen a later link already. Another resumption,
@@ -72,8 +84,8 @@ func (s *Session) Resume(ctx context.Context, l *link.Conn, path any) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		switch st {
-		case resumed:
-			if err = s.attach(l, path, epoch, have); err == nil {
+		case resumed, moved:
+			if err = s.attach(l, path, epoch, have, st == moved); err == nil {
 				return nil
 			}
 		case unknown:
@@ -96,10 +108,10 @@ func (s *Session) ask(l *link.Conn) (st status, epoch, have uint64, err error) {
 	s.mu.Lock()
 	s.epoch++
 	epoch = s.epoch
-	mine := s.received
+	mine, old := s.received, s.mode()
 	s.mu.Unlock()
-	request := append(append(append([]byte(nil), s.id[:]...), uint64Bytes(epoch)...), uint64Bytes(mine)...)
-	if _, err := l.Write(append(request, proof(s.key, "opener", bound, s.id, epoch, 0, mine)...)); err != nil {
+	request := append(append(append(s.id[:], byte(old)), uint64Bytes(epoch)...), uint64Bytes(mine)...)
+	if _, err := l.Write(append(request, proof(s.key, "opener", bound, s.id, epoch, old, mine)...)); err != nil {
 		return 0, 0, 0, err
 	}
 	answer := make([]byte, answerSize)
@@ -110,7 +122,7 @@ func (s *Session) ask(l *link.Conn) (st status, epoch, have uint64, err error) {
 	switch {
 	case st == unknown:
 		return st, epoch, 0, nil
-	case st > stale:
+	case st > moved:
 		return 0, 0, 0, fmt.Errorf("the peer answers %d", answer[0])
 	case !hmac.Equal(answer[9:], proof(s.key, "acceptor", bound, s.id, epoch, st, have)):
 		s.mu.Lock()
@@ -121,9 +133,18 @@ func (s *Session) ask(l *link.Conn) (st status, epoch, have uint64, err error) {
 	return st, epoch, have, nil
 }
 
-// attach makes the link of an epoch the one in use: the peer has so many of our
-// frames.
-func (s *Session) attach(l *link.Conn, path any, epoch, have uint64) error {
+// mode says whether the link in use is alive.
+func (s *Session) mode() mode {
+	if s.alive() {
+		return alive
+	}
+	return lost
+}
+
+// attach has the session go on over the link of an epoch: the peer has so many
+// of our frames. Where the old link is alive at both ends, the new one takes
+// over as soon as the write under way is done.
+func (s *Session) attach(l *link.Conn, path any, epoch, have uint64, gently bool) error {
 	if s.ended != nil {
 		return s.ended
 	}
@@ -134,39 +155,42 @@ func (s *Session) attach(l *link.Conn, path any, epoch, have uint64) error {
 		s.dud++
 		return fmt.Errorf("%w: it has %d frames of %d", errProtocol, have, s.out.sent)
 	}
-	c := &carrier{link: l, path: path, fromDue: true}
-	if s.carrier != nil {
-		// A write that hangs there would hold the new link up. What comes on it
-		// still counts, until the new one speaks.
-		_ = s.carrier.link.SetWriteDeadline(time.Unix(1, 0))
-	}
-	s.closeCarriers(s.carrier, nil) // those before it: a peer cannot pile them up
-	s.carriers[c] = true
-	s.carrier, s.past, s.inUse = c, nil, epoch
-	s.out.rewind()
-	// An ACK that was on the old link may be lost, and what it told will not
-	// come again.
-	s.ackNow = true
-	s.establish() // the peer knows the session, whatever became of its first answer
+	c := &carrier{link: l, path: path, gentle: gently}
 	c.touch()
-	s.pulse = s.pulse.moved(time.Now())
-	if s.life != nil {
-		s.life.Stop()
+	s.inUse, s.next = epoch, nil
+	s.closeAllBut(s.carrier, nil) // a peer cannot pile links up
+	s.carriers[c] = true
+	s.establish() // the peer knows the session, whatever became of its first answer
+	old := s.carrier
+	if gently && s.alive() {
+		s.next = c
+		s.wake.Signal()
+		time.AfterFunc(handoverTime, func() { hurry(s, old, c) })
+	} else {
+		if old != nil {
+			// A write that hangs there would hold the new link up. What comes on
+			// it still counts.
+			_ = old.link.SetWriteDeadline(time.Unix(1, 0))
+		}
+		s.adopt(c, false)
 	}
-	s.moves++
-	s.reschedule()
-	s.wake.Signal()
-	s.room.Broadcast()
 	go s.read(c)
-	if s.cfg.Moved != nil {
-		go s.cfg.Moved(s)
-	}
 	return nil
+}
+
+// hurry gives up a write to the old link that keeps the new one waiting.
+func hurry(s *Session, old, c *carrier) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == c {
+		_ = old.link.SetWriteDeadline(time.Unix(1, 0))
+	}
 }
 
 // Request is a peer's wish to resume a session.
 type Request struct {
 	ID    ID
+	mode  mode
 	link  *link.Conn
 	epoch uint64
 	have  uint64
@@ -182,7 +206,7 @@ func ReadRequest(l *link.Conn) (Request, error) {
 		_ = l.NetConn().Close()
 		return Request{}, fmt.Errorf("reading a resumption: %w", err)
 	}
-	return Request{ID(b[:16]), l, binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:]), b[32:]}, nil
+	return Request{ID(b[:16]), mode(b[16]), l, binary.BigEndian.Uint64(b[17:]), binary.BigEndian.Uint64(b[25:]), b[33:]}, nil
 }
 
 // Unknown answers a request for a session that is not there.
@@ -224,21 +248,23 @@ func (s *Session) answer(r Request, path any) error {
 	_ = r.link.SetDeadline(time.Time{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.attach(r.link, path, r.epoch, r.have)
+	return s.attach(r.link, path, r.epoch, r.have, st == moved)
 }
 
 // judge says what to answer a request, and how many frames have arrived.
-func (s *Session) judge(r Request, bound []byte) (status, uint64) {
+func (s *Session) judge(r Request, bound []byte) (st status, have uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.cfg.Opener || r.link.Peer() != s.peer || s.ended != nil ||
-		!hmac.Equal(r.proof, proof(s.key, "opener", bound, s.id, r.epoch, 0, r.have)):
+		!hmac.Equal(r.proof, proof(s.key, "opener", bound, s.id, r.epoch, r.mode, r.have)):
 		s.dud++
 		return unknown, 0
 	case r.epoch <= s.epoch:
 		return stale, s.received
+	case r.mode == alive && s.alive() && len(s.carriers) == 1: // no other move is under way
+		st = moved
 	}
 	s.epoch = r.epoch
-	return resumed, s.received
+	return st, s.received
 }

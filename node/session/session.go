@@ -53,12 +53,14 @@ type Config struct {
 	// is suspect or lost and has streams worth saving. Resume is the answer to
 	// it. Only an opener calls it. Nil means that nothing is done.
 	Need func(*Session)
+	// Lost is called when a link has ended or fallen silent. It must not block.
+	Lost func(*Session)
 	// Moved is called when a new link has taken over. It must not block.
 	Moved func(*Session)
 	// Ended is called once, when the session is over. It must not block.
 	Ended func(*Session)
 	// SilentLife and CutLife are how long the session waits for a new link
-	// after the old one fell silent, and after it ended. 0 means 10 min and 30 s.
+	// after the old one fell silent, and after it ended. 0 means 10 min and 15 s.
 	SilentLife, CutLife time.Duration
 	// Logger gets events as data. Nil means silence.
 	Logger *slog.Logger
@@ -83,8 +85,10 @@ type Session struct {
 	room     sync.Cond // for streams that wait to queue
 	ended    error     // why it is over
 	out      outbox
-	carrier  *carrier // nil while there is none
-	past     *carrier // the last one, while there is none
+	arrived  sync.Cond // for a new link that waits for what the old one brings
+	carrier  *carrier  // nil while there is none
+	next     *carrier  // to be the one in use when the writer gets to it
+	past     *carrier  // the last one, while there is none
 	carriers map[*carrier]bool
 	epoch    uint64 // the last that was asked for, or answered
 	inUse    uint64 // that of the last carrier
@@ -109,6 +113,8 @@ type Session struct {
 	life  *time.Timer // ends a session that is lost
 	asked bool        // Need is at work
 	again bool        // and another loss came meanwhile
+	alone bool        // no new link will come
+	news  chan struct{}
 	moves int
 	dud   int
 }
@@ -145,20 +151,20 @@ func blank(cfg Config) *Session {
 		cfg.SilentLife = 10 * time.Minute
 	}
 	if cfg.CutLife <= 0 {
-		cfg.CutLife = 30 * time.Second
+		cfg.CutLife = 15 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Session{
 		cfg: cfg, log: cfg.Logger,
-		established: make(chan struct{}), over: make(chan struct{}),
+		established: make(chan struct{}), over: make(chan struct{}), news: make(chan struct{}),
 		streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
 	}
 	if cfg.Opener {
 		s.nextID = 1
 	}
-	s.wake.L, s.room.L = &s.mu, &s.mu
+	s.wake.L, s.room.L, s.arrived.L = &s.mu, &s.mu, &s.mu
 	s.pulse.opener = cfg.Opener
 	return s
 }
@@ -174,6 +180,20 @@ func (s *Session) Opener() bool { return s.cfg.Opener }
 
 // Over is closed when the session has ended.
 func (s *Session) Over() <-chan struct{} { return s.over }
+
+// Changed is closed when the path changes the next time: is lost or suspect, is
+// back, or is another one; and at the end.
+func (s *Session) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.news
+}
+
+// tell tells those who wait for Changed.
+func (s *Session) tell() {
+	close(s.news)
+	s.news = make(chan struct{})
+}
 
 // Path is what describes the link in use, or the last one: as given to New or
 // Resume.
@@ -253,6 +273,7 @@ func (s *Session) end(why error) {
 	}
 	s.ended = why
 	close(s.over)
+	s.tell()
 	s.establish()
 	for _, t := range s.streams {
 		t.wake()
@@ -273,6 +294,7 @@ func (s *Session) end(why error) {
 	}
 	s.wake.Broadcast()
 	s.room.Broadcast()
+	s.arrived.Broadcast()
 	s.log.Debug("session over", "peer", s.peer.Short(), "why", why)
 	if s.cfg.Ended != nil {
 		go s.cfg.Ended(s)
@@ -288,7 +310,8 @@ func (s *Session) establish() {
 }
 
 // settle ends the session when nothing is left to do: says that it is closing
-// when the last stream is gone, and goes when the peer has said so, too.
+// when the last stream is gone, and goes when the peer has got that. Streams
+// that the peer opened before it knew would have come by then.
 func (s *Session) settle() {
 	if s.ended != nil || len(s.streams) > 0 {
 		return
@@ -297,7 +320,7 @@ func (s *Session) settle() {
 		s.closing = true
 		s.control(frameClosing, 0, 0)
 	}
-	if s.finished && s.out.empty() {
+	if s.out.empty() {
 		s.end(io.EOF)
 	}
 }

@@ -332,6 +332,16 @@ func (t *Stream) Close() error {
 	return t.leave(frameClose, codeReset)
 }
 
+// WaitClosed waits until the peer reads and writes no more, or the stream is
+// closed or lost.
+func (t *Stream) WaitClosed() {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	for !t.closed && !t.peerDone && t.s.ended == nil {
+		t.readable.Wait()
+	}
+}
+
 // Reset ends the stream so that the peer knows that it has not got all.
 func (t *Stream) Reset() error { return t.leave(frameReset, codeReset) }
 

@@ -19,11 +19,14 @@ type link struct {
 	cancel context.CancelFunc
 	kick   chan struct{} // has an element when a pause is to be cut short
 
-	refs    int         // own and joins
-	leaving *time.Timer // ends the link if nobody joins before, or nil
-	session *session    // nil when there is none
-	rounds  int         // tries that ended, one way or the other
-	met     BrokerError // what the last one met
+	refs    int                     // own and joins
+	leaving *time.Timer             // ends the link if nobody joins before, or nil
+	session *session                // nil when there is none
+	attempt context.CancelCauseFunc // ends the try under way, or nil
+	begun   time.Time               // of attempt
+	woken   bool                    // since the supervisor last paused
+	rounds  int                     // tries that ended, one way or the other
+	met     BrokerError             // what the last one met
 	rtt     time.Duration
 }
 
@@ -32,10 +35,18 @@ func (c *Channel) supervise(ctx context.Context, l *link) {
 	log := c.config.Logger.With("broker", brokerName(l.broker))
 	failures := 0
 	for {
-		s, met := c.connect(ctx, l)
+		trying, end := context.WithCancelCause(ctx)
+		c.update(func() { l.attempt, l.begun = end, time.Now() })
+		s, met := c.connect(trying, l)
+		c.update(func() { l.attempt = nil })
+		woken := context.Cause(trying) == errWoken
+		end(nil)
 		if s == nil {
 			if ctx.Err() != nil {
 				return
+			}
+			if woken {
+				continue // its failure says nothing
 			}
 			c.update(func() { l.met = met; l.rounds++ })
 			log.Debug("broker can't be reached", "error", met)
@@ -65,6 +76,11 @@ func (c *Channel) supervise(ctx context.Context, l *link) {
 				failures = 0
 			}
 		}
+		c.update(func() {
+			if l.woken {
+				failures, l.woken = 0, false
+			}
+		})
 		pause := time.NewTimer(backoff(failures, c.config.MinBackoff, c.config.MaxBackoff, rand.Float64()))
 		failures++
 		select {
@@ -150,10 +166,7 @@ func (c *Channel) hold(b address.Broker) (*link, error) {
 		c.order = append(c.order, l)
 		c.wg.Go(func() { c.supervise(ctx, l) })
 	} else if l.session == nil {
-		select {
-		case l.kick <- struct{}{}:
-		default:
-		}
+		l.hurry()
 	}
 	l.refs++
 	if l.leaving != nil {

@@ -31,6 +31,7 @@ const (
 type session struct {
 	endpoint      endpoint
 	wire          *wire
+	stream        *stream
 	client        paho.Client
 	subscribed    time.Duration // from SUBSCRIBE to SUBACK
 	opened        time.Time
@@ -62,7 +63,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write is called by paho's writer and by its pinger.
+// Write is called by paho's writer, by its pinger, and by ours.
 func (s *stream) Write(p []byte) (int, error) {
 	s.out.Lock()
 	defer s.out.Unlock()
@@ -110,11 +111,12 @@ func (c *Channel) openSession(ctx context.Context, e endpoint, deliver func(payl
 		lost:     make(chan struct{}),
 		slots:    make(chan struct{}, maxPublishing),
 	}
-	s.client = paho.NewClient(c.options(s, &stream{
+	s.stream = &stream{
 		Conn: conn,
 		wire: w,
 		in:   newInbound(conn, c.topic, c.config.MaxPayload, &c.skipped),
-	}))
+	}
+	s.client = paho.NewClient(c.options(s, s.stream))
 	// From here on, the end of ctx is the end of the connection, which all
 	// that follows waits for.
 	stop := context.AfterFunc(ctx, func() { w.abort(context.Cause(ctx)) })

@@ -38,7 +38,8 @@ type wire struct {
 
 	mu    sync.Mutex
 	ended bool
-	cause error // of the end, the first one
+	cause error           // of the end, the first one
+	await []chan struct{} // closed when something comes
 }
 
 func newWire(c net.Conn, idle, write time.Duration) *wire {
@@ -62,7 +63,26 @@ func (w *wire) Read(p []byte) (int, error) {
 	if err != nil {
 		return n, w.fail(err)
 	}
+	w.tell()
 	return n, nil
+}
+
+// sign gives a channel that is closed when something comes from the broker.
+func (w *wire) sign() <-chan struct{} {
+	c := make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.await = append(w.await, c)
+	return c
+}
+
+func (w *wire) tell() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.await {
+		close(c)
+	}
+	w.await = nil
 }
 
 func (w *wire) Write(p []byte) (int, error) {

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"time"
+
+	"github.com/sallyport-net/sallyport/node"
+)
+
+// watchPath tells of every change of a connection's path, until the connection
+// is over.
+func (a *app) watchPath(c *node.Conn) {
+	alive, moves := true, c.Moves()
+	var lost time.Time
+	for {
+		changed := c.Changed()
+		if c.Over() {
+			return
+		}
+		if n := c.Moves(); n != moves {
+			a.tellPath(pathEvent{"path", "moved", string(c.Via()), c.RemoteAddr().String(), since(lost)})
+			moves, alive, lost = n, true, time.Time{}
+		}
+		switch now := c.Alive(); {
+		case alive && !now:
+			lost = time.Now()
+			a.tellPath(pathEvent{Event: "path", State: "lost"})
+			alive = false
+		case !alive && now:
+			a.tellPath(pathEvent{"path", "back", string(c.Via()), c.RemoteAddr().String(), since(lost)})
+			alive, lost = true, time.Time{}
+		}
+		<-changed
+	}
+}
+
+// since is the time since an instant in milliseconds; 0 where there was none.
+func since(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return milliseconds(time.Since(t))
+}
+
+// pathEvent is a change of the path: lost, back, or moved to another.
+type pathEvent struct {
+	Event  string  `json:"event"`
+	State  string  `json:"state"`
+	Via    string  `json:"via,omitempty"`
+	Remote string  `json:"remote,omitempty"`
+	MS     float64 `json:"ms,omitempty"` // since it was lost
+}
+
+func (a *app) tellPath(e pathEvent) {
+	if a.json {
+		emit(a.err, e)
+		return
+	}
+	switch e.State {
+	case "lost":
+		a.say("The path to the peer is silent. Looking for another; nothing is lost meanwhile.")
+	case "back":
+		a.say("The path is back after %.1f s.", e.MS/1000)
+	case "moved":
+		after := ""
+		if e.MS > 0 {
+			after = " after " + time.Duration(e.MS*float64(time.Millisecond)).Round(100*time.Millisecond).String()
+		}
+		a.say("The connection goes on with %s, %s%s.", e.Remote, viaWords(node.Strategy(e.Via)), after)
+	}
+}

@@ -1,0 +1,139 @@
+package node_test
+
+import (
+	"flag"
+	"testing"
+	"time"
+
+	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/node"
+)
+
+var (
+	outliveBytes = flag.Int64("outlive.bytes", 16<<20, "how much the transfer that outlives its paths carries")
+	outliveCut   = flag.Duration("outlive.cut", 4*time.Second, "for how long its path is cut")
+)
+
+// One transfer, checked by hash, while its relay is replaced by a direct path,
+// the direct path is cut, the NATs are rebooted and renumbered, and the broker
+// is restarted. Nothing is lost; the stalls are printed.
+//
+//	go test ./node -run TestTransferOutlivesItsPaths -v -outlive.bytes=268435456 -outlive.cut=30s
+func TestTransferOutlivesItsPaths(t *testing.T) {
+	w := newWorld(t)
+	_, at := w.relayHost("3480")
+	near, far := w.nat(*portRestricted(natlab.Drop)), w.nat(*portRestricted(natlab.Drop))
+	callee := w.node(w.host("callee", far), func(r *role) { r.KeepAlive = 2 * time.Second })
+	caller := w.node(w.host("caller", near), func(r *role) {
+		r.Relays, r.KeepAlive = []string{relayURL(relaySecret, at)}, 2*time.Second
+	})
+	// At first nothing but the relay is between the two.
+	toCallee, toCaller := far.Externals()[0].String(), near.Externals()[0].String()
+	caller.must(order{Block: toCallee})
+	callee.must(order{Block: toCaller})
+	first := caller.do(order{Connect: callee.Address, Keep: true})
+	if first.Error != "" || first.Via != node.Relay {
+		t.Fatalf("connected via %q: %s", first.Via, first.Error)
+	}
+	const phases = 7
+	caller.must(order{Flow: *outliveBytes, Rate: *outliveBytes / 16})
+	f := &transfer{t: t, caller: caller, share: *outliveBytes / phases}
+	f.goesOn("via the relay")
+
+	caller.must(order{Pass: toCallee})
+	callee.must(order{Pass: toCaller})
+	f.moves("a direct path instead of the relay")
+	if r := caller.must(order{Look: true}); r.Via == node.Relay {
+		t.Errorf("still via the relay")
+	}
+
+	near.Cut(true)
+	time.Sleep(*outliveCut) // the stimulus, and no wait for anything
+	near.Cut(false)
+	f.goesOn("the path cut for " + outliveCut.String())
+
+	if err := near.Reboot(); err != nil {
+		t.Fatal(err)
+	}
+	f.goesOn("the caller's NAT rebooted")
+
+	if err := near.Renumber(); err != nil {
+		t.Fatal(err)
+	}
+	f.moves("the caller's address changed")
+
+	if err := far.Renumber(); err != nil {
+		t.Fatal(err)
+	}
+	f.moves("the callee's address changed")
+
+	w.serves.end()
+	a := w.server.Addrs()
+	w.start(w.server, role{Serve: []string{a[0].String(), a[1].String()}})
+	f.goesOn("the broker restarted")
+	f.ends()
+}
+
+// transfer watches a flow between two nodes.
+type transfer struct {
+	t      *testing.T
+	caller *agent
+	share  int64 // how much must come in each phase
+	moved  int
+}
+
+func (f *transfer) until(what string, ok func(reply) bool) {
+	f.t.Helper()
+	var stall time.Duration
+	begun := time.Now()
+	before := f.caller.must(order{Look: true}).Got
+	for {
+		r := f.caller.must(order{Look: true})
+		stall = max(stall, r.Stall)
+		if r.Got >= before+f.share && ok(r) || r.Ended {
+			f.t.Logf("%-40s longest stall %8v, now via %s, %d moves", what, stall.Round(time.Millisecond), r.Via, r.Moves-f.moved)
+			f.moved = r.Moves
+			return
+		}
+		if time.Since(begun) > 90*time.Second {
+			f.t.Fatalf("%s: %+v", what, r)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// goesOn waits until the flow has gone on for its share.
+func (f *transfer) goesOn(what string) {
+	f.t.Helper()
+	f.until(what, func(reply) bool { return true })
+}
+
+// moves waits until it has, over another path.
+func (f *transfer) moves(what string) {
+	f.t.Helper()
+	f.until(what, func(r reply) bool { return r.Moves > f.moved })
+}
+
+// ends waits for the end, at which the hashes were compared.
+func (f *transfer) ends() {
+	f.t.Helper()
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		r := f.caller.must(order{Look: true})
+		if r.Ended {
+			return
+		}
+		if time.Since(begun) > 120*time.Second {
+			f.t.Fatalf("it does not end: %+v", r)
+		}
+	}
+}
+
+// must gives an order that cannot fail.
+func (a *agent) must(o order) reply {
+	a.t.Helper()
+	r := a.do(o)
+	if r.Error != "" {
+		a.t.Fatalf("%s: %s", a.host.Name(), r.Error)
+	}
+	return r
+}

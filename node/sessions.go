@@ -1,0 +1,181 @@
+package node
+
+import (
+	"sync"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/node/session"
+	"github.com/sallyport-net/sallyport/signaling"
+)
+
+// mostCutLife is how long a session waits for a path when the peer's machine
+// ended the last one.
+const mostCutLife = 15 * time.Second
+
+// sessions are a node's, by name.
+type sessions struct {
+	mu   sync.Mutex
+	byID map[session.ID]*session.Session
+}
+
+func newSessions() *sessions { return &sessions{byID: make(map[session.ID]*session.Session)} }
+
+func (l *sessions) add(s *session.Session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-s.Over():
+	default:
+		l.byID[s.ID()] = s
+	}
+}
+
+func (l *sessions) remove(s *session.Session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.byID, s.ID())
+}
+
+// find gives the session of that name, if it is peer's.
+func (l *sessions) find(id session.ID, peer address.Key) *session.Session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.byID[id]; s != nil && s.Peer() == peer {
+		return s
+	}
+	return nil
+}
+
+// all gives those for which ok holds.
+func (l *sessions) all(ok func(*session.Session) bool) []*session.Session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []*session.Session
+	for _, s := range l.byID {
+		if ok(s) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// reuse opens a stream on a session with peer, if one is alive.
+func (n *Node) reuse(peer address.Key, echo bool) *Conn {
+	for _, s := range n.sessions.all(func(s *session.Session) bool { return s.Peer() == peer }) {
+		if t, err := s.Open(echo); err == nil {
+			return &Conn{Stream: t, log: []Event{{What: "a stream of the session that is there"}}}
+		}
+	}
+	return nil
+}
+
+// begin makes a nominated link a session. peer is whom to call when the path is
+// lost; nil at the acceptor.
+func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, peer *address.Address) (*session.Session, error) {
+	r := &rescuer{node: n}
+	cfg := session.Config{
+		Opener: peer != nil, Attempt: attempt, Path: via, Logger: n.log,
+		SilentLife: n.cfg.HoldOn, CutLife: min(n.cfg.HoldOn, mostCutLife),
+		Accept: n.take, Ended: n.sessions.remove,
+		Lost: func(*session.Session) { n.doubt() },
+	}
+	if peer != nil {
+		r.peer = *peer
+		cfg.Need = func(s *session.Session) { n.during(func() { r.rescue(s) }) }
+		cfg.Moved = r.moved
+	}
+	s, err := session.New(l, cfg)
+	if err != nil {
+		return nil, err
+	}
+	n.sessions.add(s)
+	if n.ctx.Err() != nil {
+		s.Abandon()
+	}
+	if peer != nil {
+		r.moved(s)
+	}
+	return s, nil
+}
+
+// take takes a stream that a peer has opened.
+func (n *Node) take(t *session.Stream) error {
+	admission := n.admission()
+	switch {
+	case n.ctx.Err() != nil, admission.Level(t.Peer()) == signaling.Stranger:
+		return link.ErrRefused
+	case t.Echo():
+		if !n.spawn(func() { n.echo(t) }) {
+			return link.ErrRefused
+		}
+		return nil
+	}
+	select {
+	case n.backlog <- &Conn{Stream: t}:
+		return nil
+	default:
+		return link.ErrBusy
+	}
+}
+
+// resume goes on with a session over a link that its opener has made.
+func (n *Node) resume(l *link.Conn) {
+	request, err := session.ReadRequest(l)
+	if err != nil {
+		return
+	}
+	s := n.sessions.find(request.ID, l.Peer())
+	if s == nil {
+		request.Unknown()
+		return
+	}
+	via := Strategy("")
+	if isRelayed(l) {
+		via = Relay
+	}
+	if err := s.Answer(request, via); err != nil {
+		n.log.Info("not resumed", "peer", l.Peer().Short(), "error", err)
+	}
+}
+
+// doubt is for when a path has died: what died with it, such as the brokers'
+// connections, is found out at once.
+func (n *Node) doubt() {
+	n.channel.Wake()
+	n.suspect()
+}
+
+// checkSessions has every session ask for a sign of life: the network has
+// changed.
+func (n *Node) checkSessions() {
+	for _, s := range n.sessions.all(func(*session.Session) bool { return true }) {
+		s.Check()
+	}
+}
+
+// spawn runs f in a goroutine that Close waits for. It reports whether it did:
+// a node that is closing begins nothing.
+func (n *Node) spawn(f func()) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ctx.Err() != nil {
+		return false
+	}
+	n.all.Go(f)
+	return true
+}
+
+// during runs f so that Close waits for it, if the node is not closing.
+func (n *Node) during(f func()) {
+	n.mu.Lock()
+	if n.ctx.Err() != nil {
+		n.mu.Unlock()
+		return
+	}
+	n.all.Add(1)
+	n.mu.Unlock()
+	defer n.all.Done()
+	f()
+}
