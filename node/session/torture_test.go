@@ -48,7 +48,7 @@ func TestTorture(t *testing.T) {
 					defer close(done)
 					s := <-to
 					_, _ = io.Copy(s, s)
-					_ = s.CloseWrite()
+					_ = s.Close()
 				}()
 				echoed(t, near, size, rng.Uint64())
 				<-done
