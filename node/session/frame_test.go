@@ -163,3 +163,46 @@ func TestFrameVector(t *testing.T) {
 		t.Error("numbers are not big-endian")
 	}
 }
+
+// A session that is closing is over once its CLOSING is acknowledged: so that
+// comes after the streams that the other end opened before it knew.
+func TestTheLastACKComesAfterWhatWasOpened(t *testing.T) {
+	s, c := still()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.control(frameOpen, 0, 2)
+	s.newStream(2, false, false)
+	if _, err := s.handle(c, header{typ: frameClosing}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.ackNow = true
+	if b := s.notices(c); len(b) > 0 {
+		t.Errorf("%x goes before OPEN", b)
+	}
+	s.out.take(nil)
+	s.out.written()
+	if b := s.notices(c); !bytes.Equal(b, plain(frameAck, 0, number(1)...)) {
+		t.Errorf("%x, want an ACK", b)
+	}
+	s.end(errProtocol)
+}
+
+// What was lost while Need was at work on another loss asks for it again.
+func TestALossDuringNeed(t *testing.T) {
+	asked := make(chan struct{})
+	s := blank(Config{Opener: true, Need: func(*Session) { asked <- struct{}{} }})
+	s.timer, s.ackTo = time.AfterFunc(time.Hour, func() {}), time.AfterFunc(time.Hour, func() {})
+	s.mu.Lock()
+	s.newStream(1, false, false)
+	s.need()
+	s.need()
+	s.mu.Unlock()
+	for range 2 {
+		select {
+		case <-asked:
+		case <-time.After(10 * time.Second):
+			t.Fatal("nobody is asked")
+		}
+	}
+	s.Close()
+}
