@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ed25519"
@@ -15,6 +16,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,7 +26,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
-	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/probe"
 	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/node/relay"
 	"github.com/sallyport-net/sallyport/node/session"
@@ -449,8 +452,7 @@ func (p *pairs) delayed() (x, y duplex, end func()) {
 // idleConnections measures what a connection takes on which nothing happens.
 func idleConnections(p *pairs, page io.Writer) {
 	const many = 200
-	var count func(start func() (end func())) (memory, routines float64)
-	count = func(start func() func()) (memory, routines float64) {
+	count := func(start func() func()) (memory, routines float64) {
 		var before, after runtime.MemStats
 		var ends []func()
 		settled(&before)
@@ -502,12 +504,55 @@ func settled(m *runtime.MemStats) {
 	runtime.ReadMemStats(m)
 }
 
-// idleNode measures the process of a node that only waits, in a laboratory.
+// idleNode measures the process of `sallyport node` when it only waits, on a
+// broker and STUN server of its own, over loopback.
 func idleNode(t *testing.T, page io.Writer) {
-	w := newWorld(t)
-	r := w.node(w.behind("idle", &natlab.NAT{})).do(order{Report: true})
-	fmt.Fprintf(page, "## An idle node\n\nThe process of a node that waits behind a NAT, on a broker, in the laboratory: %.1f MiB resident, %d goroutines."+
-		" It is the tests' binary, which holds more than a node.\n", float64(r.RSS)/1024, r.Routines)
+	if runtime.GOOS != "linux" {
+		t.Log("the memory of an idle node is measured on Linux alone")
+		return
+	}
+	dir := t.TempDir()
+	program := filepath.Join(dir, "sallyport")
+	if out, err := exec.Command("go", "build", "-o", program, "../cmd/sallyport").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	cfg := local(t)
+	stun, err := probe.NewServer(probe.ServerConfig{Primary: netip.MustParseAddrPort("127.0.0.1:0"), OnePort: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stun.Close()
+	c := exec.Command(program, "node", "--json", "--key", filepath.Join(dir, "key"),
+		"--interface", "lo", "--broker", cfg.Brokers[0].URL, "--stun", stun.Addr().String())
+	c.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_STATE_HOME="+dir)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Process.Kill(); _ = c.Wait() }()
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.Contains(line, `"ready"`) {
+		t.Fatalf("%q, %v", line, err)
+	}
+	time.Sleep(5 * time.Second) // past its probes
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mib := func(name string) float64 {
+		var kb float64
+		_, rest, _ := strings.Cut(string(status), name+":")
+		if _, err := fmt.Sscan(rest, &kb); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return kb / 1024
+	}
+	fmt.Fprintf(page, "## An idle node\n\nThe process of `sallyport node` that waits on a broker has %.1f MiB resident: %.1f MiB of its own"+
+		" (heap, stacks, the runtime's tables), and %.1f MiB of pages of its file, and of the C library's, that the kernel maps"+
+		" around each one that is touched, and may drop at any time. In the laboratory: `go test ./node -run '^$' -bench Idle`.\n",
+		mib("VmRSS"), mib("RssAnon"), mib("RssFile"))
 }
 
 func middle(each []float64) float64 {

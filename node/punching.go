@@ -179,8 +179,7 @@ func (c *call) punchAtOnce(ctx context.Context, m punch.Meeting, end *endpoint, 
 	if err == nil {
 		return nil
 	}
-	done()
-	asked.Wait()
+	asked.Wait() // where we could not even dial, the peer's answer is worth the wait
 	switch {
 	case told == nil:
 		return c.punchToward(ctx, m, end, answer, oneWay)

@@ -106,6 +106,7 @@ func (n *Node) brokerState(b address.Broker, s mqtt.State) {
 		n.suspect()
 		n.shaken.ring()
 	case !s.Open && !errors.As(s.Err, &notHad): // one that was open, then
+		n.checkSessions()
 		if !n.lost.Swap(true) {
 			n.suspect()
 		}

@@ -7,14 +7,15 @@ const (
 	patience = 2 * time.Second
 	// urgentPatience is the same after the network has changed.
 	urgentPatience = time.Second
-	// mostRoundTrips and mostPatience bound it.
+	// mostRoundTrips bounds those.
 	mostRoundTrips = 10 * time.Second
-	mostPatience   = 30 * time.Second
 	// assumedRate is the path's rate until it has been measured, in bytes per
 	// second. It is halved with each suspicion, mostDoubts times: a path may be
-	// that slow, and a frame must get through some day.
+	// that slow, and a frame must get through some day. leastRate is the least
+	// that is reckoned with.
 	assumedRate = 64 << 10
-	mostDoubts  = 6
+	mostDoubts  = 4
+	leastRate   = 4 << 10
 	// busyBytes is how much must wait for its ACK for the rate to be the path's.
 	busyBytes = 128 << 10
 	// rateSpan is over how long a rate is measured.
@@ -143,7 +144,8 @@ func (p *pulse) delivered(now time.Time, bytes, waited int) {
 	}
 }
 
-// patience is how long an answer may take while so many bytes wait for theirs.
+// patience is how long nothing at all may come while so many bytes wait for
+// their ACK: however many they are, one comes with each frame.
 func (p *pulse) patience(bytes int) time.Duration {
 	if p.urgent {
 		return urgentPatience + min(4*p.rtt, mostRoundTrips)
@@ -152,8 +154,8 @@ func (p *pulse) patience(bytes int) time.Duration {
 	if rate == 0 {
 		rate = assumedRate / float64(int(1)<<p.doubts)
 	}
-	queue := time.Duration(min(float64(bytes)/max(rate, 1), mostPatience.Seconds()) * float64(time.Second))
-	return min(patience+min(4*p.rtt, mostRoundTrips)+queue, mostPatience)
+	frame := float64(min(bytes, headerSize+maxPayload)) / max(rate, leastRate)
+	return patience + min(4*p.rtt, mostRoundTrips) + time.Duration(frame*float64(time.Second))
 }
 
 // look judges the path. unanswered says whether numbered frames wait for their
