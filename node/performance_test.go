@@ -512,7 +512,7 @@ func idleNode(t *testing.T, page io.Writer) {
 		return
 	}
 	dir := t.TempDir()
-	program := filepath.Join(dir, "sallyport")
+	program := filepath.Join(t.TempDir(), "sallyport")
 	if out, err := exec.Command("go", "build", "-o", program, "../cmd/sallyport").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -525,6 +525,8 @@ func idleNode(t *testing.T, page io.Writer) {
 	c := exec.Command(program, "node", "--json", "--key", filepath.Join(dir, "key"),
 		"--interface", "lo", "--broker", cfg.Brokers[0].URL, "--stun", stun.Addr().String())
 	c.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_STATE_HOME="+dir)
+	var said bytes.Buffer
+	c.Stderr = &said
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -532,9 +534,13 @@ func idleNode(t *testing.T, page io.Writer) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = c.Process.Kill(); _ = c.Wait() }()
+	defer func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	}()
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.Contains(line, `"ready"`) {
-		t.Fatalf("%q, %v", line, err)
+		_ = c.Wait()
+		t.Fatalf("%q, %v: %s", line, err, &said)
 	}
 	time.Sleep(5 * time.Second) // past its probes
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Process.Pid))
