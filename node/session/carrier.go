@@ -27,6 +27,8 @@ type carrier struct {
 	path    any
 	fromDue bool         // we owe the number that comes first
 	base    uint64       // which is this
+	gentle  bool         // the other end may begin above what we have: the old one brings the rest
+	closed  bool         // by us, for another
 	started bool         // the peer has told its own
 	expect  uint64       // number of the next numbered frame
 	heard   atomic.Int64 // when bytes came last, in nanoseconds since start
@@ -105,16 +107,27 @@ func (s *Session) handle(c *carrier, h header, payload []byte, b *block) (used b
 	if s.ended != nil {
 		return false, s.ended
 	}
+	if s.pulse.suspect && c == s.carrier {
+		s.reschedule() // it is heard again
+	}
 	if h.typ.numbered() {
 		return s.numbered(c, h, payload, b)
 	}
 	switch h.typ {
 	case frameFrom:
+		if c.started {
+			return false, fmt.Errorf("%w: a link that begins twice", errProtocol)
+		}
 		c.expect = binary.BigEndian.Uint64(payload)
-		for c.expect > s.received && s.ended == nil && len(s.carriers) > 1 {
+		for c.expect > s.received && c.gentle && !c.closed && s.ended == nil && len(s.carriers) > 1 {
 			s.arrived.Wait() // the old link brings the rest
 		}
-		if c.started || c.expect > s.received {
+		switch {
+		case s.ended != nil:
+			return false, s.ended
+		case c.expect > s.received && c.gentle:
+			return false, errors.New("the old link has ended before it brought all")
+		case c.expect > s.received:
 			return false, fmt.Errorf("%w: a link that begins at frame %d where %d is the next", errProtocol, c.expect, s.received)
 		}
 		c.started = true
@@ -124,7 +137,7 @@ func (s *Session) handle(c *carrier, h header, payload []byte, b *block) (used b
 		if !s.out.acknowledge(binary.BigEndian.Uint64(payload)) {
 			return false, fmt.Errorf("%w: it acknowledges what was not sent", errProtocol)
 		}
-		s.pulse.delivered(time.Now(), before-s.out.kept)
+		s.pulse.delivered(time.Now(), before-s.out.kept, before)
 		s.room.Broadcast()
 		s.retire()
 		if s.closing {
@@ -229,8 +242,10 @@ func (s *Session) adopt(c *carrier, alive bool) {
 		s.out.rewind()
 	}
 	c.base, c.fromDue = s.out.next, true
-	now := time.Now()
-	s.pulse = pulse{opener: s.pulse.opener, pingID: s.pulse.pingID, lastHeard: now, lastActive: now, pingDue: true}
+	// An ACK that was on the old link may be lost, and what it told will not
+	// come again.
+	s.ackNow = true
+	s.pulse = s.pulse.moved(time.Now())
 	if s.life != nil {
 		s.life.Stop()
 	}
@@ -250,11 +265,7 @@ func (s *Session) retire() {
 	if c := s.carrier; c == nil || len(s.carriers) == 1 || !c.started || c.fromDue || s.out.acked < c.base {
 		return
 	}
-	for old := range s.carriers {
-		if old != s.carrier && old != s.next {
-			_ = old.link.NetConn().Close()
-		}
-	}
+	s.closeAllBut(s.carrier, s.next)
 }
 
 // notices are the frames without numbers that go first.
@@ -269,7 +280,9 @@ func (s *Session) notices(c *carrier) []byte {
 		c.fromDue = false
 		add(frameFrom, uint64Bytes(c.base))
 	}
-	if s.received > s.told {
+	// The ACK of CLOSING comes after the streams that were opened before, so
+	// that nobody ends the session over them.
+	if (s.received > s.told || s.ackNow) && !(s.finished && s.out.unsent()) {
 		s.told, s.untold, s.ackNow = s.received, 0, false
 		s.ackTo.Stop()
 		add(frameAck, uint64Bytes(s.received))
@@ -283,6 +296,17 @@ func (s *Session) notices(c *carrier) []byte {
 		s.reschedule()
 	}
 	return b
+}
+
+// closeAllBut closes every link but two.
+func (s *Session) closeAllBut(one, two *carrier) {
+	for c := range s.carriers {
+		if c != one && c != two {
+			c.closed = true
+			_ = c.link.NetConn().Close()
+		}
+	}
+	s.arrived.Broadcast()
 }
 
 // failed ends a link. If it is the one in use, the session is lost until there
@@ -316,6 +340,7 @@ func (s *Session) failed(c *carrier, why error) {
 	}
 	s.carrier, s.past = nil, c
 	s.ackNow = false
+	s.closeAllBut(nil, nil) // an old one could still bring something, but take no answer
 	switch {
 	case !s.worth() || errors.Is(why, io.EOF) && !errors.Is(why, link.ErrCut): // the peer has said goodbye
 		s.end(io.EOF)
@@ -331,5 +356,5 @@ func (s *Session) failed(c *carrier, why error) {
 	}
 	s.tell()
 	s.wait(life)
-	s.need()
+	s.lost()
 }

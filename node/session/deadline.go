@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // deadline is an instant after which a wait ends. It is a value under the
 // session's lock.
@@ -14,12 +17,17 @@ func (d *deadline) passed() bool { return !d.at.IsZero() && !time.Now().Before(d
 // set moves the deadline; expire is called when it passes.
 func (d *deadline) set(at time.Time, expire func()) {
 	d.at = at
+	d.stop()
+	if left := time.Until(at); !at.IsZero() && left > 0 {
+		d.timer = time.AfterFunc(left, expire)
+	}
+}
+
+// stop lets the deadline's timer go.
+func (d *deadline) stop() {
 	if d.timer != nil {
 		d.timer.Stop()
 		d.timer = nil
-	}
-	if left := time.Until(at); !at.IsZero() && left > 0 {
-		d.timer = time.AfterFunc(left, expire)
 	}
 }
 
@@ -45,9 +53,12 @@ func (t *Stream) SetWriteDeadline(at time.Time) error { return t.limit(&t.writeB
 
 func (t *Stream) limit(d *deadline, at time.Time) error {
 	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	if t.closed {
+		return net.ErrClosed
+	}
 	d.set(at, t.expire)
 	t.wake()
 	t.s.room.Broadcast()
-	t.s.mu.Unlock()
 	return nil
 }

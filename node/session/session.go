@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -89,7 +90,8 @@ type Session struct {
 	next     *carrier  // to be the one in use when the writer gets to it
 	past     *carrier  // the last one, while there is none
 	carriers map[*carrier]bool
-	epoch    uint64
+	epoch    uint64 // the last that was asked for, or answered
+	inUse    uint64 // that of the last carrier
 	received uint64 // numbered frames
 	told     uint64 // of them, acknowledged
 	untold   int    // bytes that are not
@@ -110,6 +112,7 @@ type Session struct {
 	ackTo *time.Timer // sends a late ACK
 	life  *time.Timer // ends a session that is lost
 	asked bool        // Need is at work
+	again bool        // and another loss came meanwhile
 	alone bool        // no new link will come
 	news  chan struct{}
 	moves int
@@ -124,26 +127,10 @@ func New(l *link.Conn, cfg Config) (*Session, error) {
 		_ = l.NetConn().Close()
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	if cfg.SilentLife <= 0 {
-		cfg.SilentLife = 10 * time.Minute
-	}
-	if cfg.CutLife <= 0 {
-		cfg.CutLife = 15 * time.Second
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	s := &Session{
-		cfg: cfg, id: id, key: key, peer: l.Peer(), log: cfg.Logger,
-		established: make(chan struct{}), over: make(chan struct{}),
-		news: make(chan struct{}), streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
-	}
-	if cfg.Opener {
-		s.nextID = 1
-	}
-	s.wake.L, s.room.L, s.arrived.L = &s.mu, &s.mu, &s.mu
-	s.pulse.opener = cfg.Opener
+	s := blank(cfg)
+	s.id, s.key, s.peer = id, key, l.Peer()
 	s.pulse.heard(time.Now())
+	s.pulse.active(time.Now())
 	c := &carrier{link: l, path: cfg.Path, started: true}
 	c.touch()
 	s.mu.Lock()
@@ -156,6 +143,30 @@ func New(l *link.Conn, cfg Config) (*Session, error) {
 	go s.write()
 	go s.read(c)
 	return s, nil
+}
+
+// blank is a session that has no link and no goroutine yet.
+func blank(cfg Config) *Session {
+	if cfg.SilentLife <= 0 {
+		cfg.SilentLife = 10 * time.Minute
+	}
+	if cfg.CutLife <= 0 {
+		cfg.CutLife = 15 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Session{
+		cfg: cfg, log: cfg.Logger,
+		established: make(chan struct{}), over: make(chan struct{}), news: make(chan struct{}),
+		streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
+	}
+	if cfg.Opener {
+		s.nextID = 1
+	}
+	s.wake.L, s.room.L, s.arrived.L = &s.mu, &s.mu, &s.mu
+	s.pulse.opener = cfg.Opener
+	return s
 }
 
 // ID names the session.
@@ -229,7 +240,7 @@ func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s
 func (s *Session) Open(echo bool) (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.finished || !s.alive() {
+	if s.closing || s.finished || !s.alive() || s.nextID > math.MaxUint32-2 {
 		return nil, ErrEnding
 	}
 	t := s.newStream(s.nextID, echo, false)

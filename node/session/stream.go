@@ -353,6 +353,8 @@ func (t *Stream) leave(with frameType, code byte) error {
 		return nil
 	}
 	t.closed = true
+	t.readBy.stop()
+	t.writeBy.stop()
 	t.wake()
 	s.room.Broadcast()
 	if !(t.finished && t.eof) && !t.peerDone || with == frameReset && !t.finished {
@@ -422,11 +424,10 @@ func (s *Session) deliver(h header, payload []byte, b *block) (used bool, err er
 	case frameAccept:
 		t.accepted = true
 	case frameData:
-		if t.granted -= h.length; t.granted < 0 || t.eof {
+		if t.granted -= h.length; t.granted < 0 || t.eof || t.peerDone {
 			return false, s.broken("data beyond the window or the end of stream %d", h.stream)
 		}
-		t.in = append(t.in, b)
-		used = true
+		used = t.keep(b)
 	case frameFin:
 		t.eof = true
 	case frameClose:
@@ -457,6 +458,20 @@ func (s *Session) deliver(h header, payload []byte, b *block) (used bool, err er
 	}
 	t.readable.Broadcast()
 	return used, nil
+}
+
+// keep adds a block to what is to be read. A small one is copied to the end of
+// the last, unless a reader may hold that: else single bytes would take a
+// hundred times their size. used says that the block itself is kept.
+func (t *Stream) keep(b *block) (used bool) {
+	if n := len(t.in); n > 1 {
+		if last := t.in[n-1]; last.room() >= len(b.bytes) {
+			last.bytes = append(last.bytes, b.bytes...)
+			return false
+		}
+	}
+	t.in = append(t.in, b)
+	return true
 }
 
 // opened takes a stream of the peer's in.
