@@ -210,6 +210,9 @@ func (s *Session) write() {
 			continue
 		}
 		pieces = pieces[:0]
+		if s.pulse.pingID == 0 && s.out.unsent() {
+			s.pulse.pingDue = true // the round trip of the first link is not known
+		}
 		if first := s.notices(c); first != nil {
 			pieces = append(pieces, first)
 		}

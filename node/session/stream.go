@@ -17,6 +17,8 @@ import (
 const (
 	firstWindow = 256 << 10
 	mostWindow  = 8 << 20
+	// quick is how soon a window counts as read fast, whatever the round trip.
+	quick = 20 * time.Millisecond
 	// mostWindows is what the windows of a session may come to; those of new
 	// streams are not refused.
 	mostWindows = 32 << 20
@@ -201,7 +203,7 @@ func (t *Stream) read(b *block, n int) {
 	}
 	now := time.Now()
 	more := t.consumed
-	if s.pulse.rtt > 0 && now.Sub(t.grantedAt) < 2*s.pulse.rtt && t.window < mostWindow && s.windows+t.window <= mostWindows {
+	if now.Sub(t.grantedAt) < max(2*s.pulse.rtt, quick) && t.window < mostWindow && s.windows+t.window <= mostWindows {
 		more += t.window
 		s.windows += t.window
 		t.window *= 2
