@@ -149,6 +149,7 @@ func endpoints(a netip.Addr, ports ...uint16) []netip.AddrPort {
 // No signal that is not whole, fresh and meant for the node may cause a single
 // packet to a third host.
 func TestAttackBadSignalsMoveNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	target := w.node(w.behind("target", portRestricted(natlab.Drop)))
 	honest := w.node(w.behind("honest", portRestricted(natlab.Drop)))
@@ -204,6 +205,7 @@ func TestAttackBadSignalsMoveNobody(t *testing.T) {
 
 // A recorded signal that is played again moves nothing, however often.
 func TestAttackReplay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	target := w.node(w.behind("target", portRestricted(natlab.Drop)))
 	caller := w.node(w.behind("caller", portRestricted(natlab.Drop)))

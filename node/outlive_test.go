@@ -20,6 +20,7 @@ var (
 //
 //	go test ./node -run TestTransferOutlivesItsPaths -v -outlive.bytes=268435456 -outlive.cut=30s
 func TestTransferOutlivesItsPaths(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, at := w.relayHost("3480")
 	near, far := w.nat(*portRestricted(natlab.Drop)), w.nat(*portRestricted(natlab.Drop))
