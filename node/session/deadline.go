@@ -14,11 +14,19 @@ type deadline struct {
 
 func (d *deadline) passed() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
 
-// set moves the deadline; expire is called when it passes.
+// set moves the deadline; expire is called when it passes. From then on the
+// monotonic clock counts, as with the deadlines of package net: else a wall
+// clock that is set back would leave waiters without a timer.
 func (d *deadline) set(at time.Time, expire func()) {
-	d.at = at
 	d.stop()
-	if left := time.Until(at); !at.IsZero() && left > 0 {
+	d.at = at
+	if at.IsZero() {
+		return
+	}
+	now := time.Now()
+	left := at.Sub(now)
+	d.at = now.Add(left)
+	if left > 0 {
 		d.timer = time.AfterFunc(left, expire)
 	}
 }
