@@ -47,7 +47,8 @@ type pulse struct {
 	rate      float64 // bytes per second
 	spanBegin time.Time
 	spanBytes int
-	doubts    int // how often the session's path was suspect before
+	acked     int // bytes
+	doubts    int // how many paths in a row were suspect before they brought a frame
 }
 
 // heard notes that bytes came at an instant.
@@ -91,10 +92,10 @@ func (p *pulse) ping(now time.Time) uint64 {
 func (p pulse) moved(now time.Time) pulse {
 	next := pulse{opener: p.opener, pingID: p.pingID, lastHeard: now, lastActive: now, doubts: p.doubts}
 	switch {
+	case p.acked >= headerSize+maxPayload: // fast enough for the patience that it met with
+		next.doubts = 0
 	case p.suspect:
 		next.doubts = min(p.doubts+1, mostDoubts)
-	case p.rate > 0:
-		next.doubts = 0
 	}
 	next.pingDue = true // measures the new path
 	return next
@@ -126,6 +127,7 @@ func (p *pulse) measured(rtt time.Duration) {
 // delivered notes that so many bytes, of those that waited, were acknowledged.
 // Few that waited tell how fast the application writes, not the path's rate.
 func (p *pulse) delivered(now time.Time, bytes, waited int) {
+	p.acked += bytes
 	if waited < busyBytes {
 		p.spanBegin = time.Time{}
 		return

@@ -162,8 +162,8 @@ func TestARateIsMeasuredUnderLoad(t *testing.T) {
 	}
 }
 
-// The pulse of the next link doubts more after a suspicion, and no more once a
-// rate was measured.
+// The pulse of the next link doubts more after a suspicion, and no more once one
+// has brought a frame.
 func TestDoubts(t *testing.T) {
 	k := newClock(true, time.Second)
 	for n := range mostDoubts + 3 {
@@ -174,7 +174,8 @@ func TestDoubts(t *testing.T) {
 		}
 		*k.p = p
 	}
-	k.p.rate = 1 << 20
+	k.p.suspect = true
+	k.p.delivered(k.begin, headerSize+maxPayload, 0)
 	if p := k.p.moved(k.begin); p.doubts != 0 {
 		t.Errorf("%+v", p)
 	}

@@ -47,23 +47,6 @@ var ErrStale = errors.New("the peer has seen a later link of the session")
 // errNotProven: whoever asks does not show that it was there.
 var errNotProven = fmt.Errorf("%w: a resumption that is not proven", errProtocol)
 
-// proof shows that a role's end knows the session's key, on the link from which
-// binding was exported.
-func proof(key [sha256.Size]byte, role string, binding []byte, id ID, epoch uint64, st status, have uint64) []byte {
-	m := hmac.New(sha256.New, key[:])
-	m.Write([]byte(role))
-	m.Write(binding)
-	m.Write(id[:])
-	m.Write(uint64Bytes(epoch))
-	m.Write([]byte{byte(st)})
-	m.Write(uint64Bytes(have))
-	return m.Sum(nil)
-}
-
-func binding(l *link.Conn) ([]byte, error) {
-	return l.Export("EXPORTER-sallyport-session-binding", nil, sha256.Size)
-}
-
 // Resume goes on over a link that was nominated for it; path describes it. It
 // takes the link over. When the peer does not know the session, the session
 // ends, with ErrGone. ErrStale leaves it as it is, and so does the failure of
