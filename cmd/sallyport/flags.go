@@ -63,6 +63,10 @@ func (f *nodeFlags) settle(a *app, c *cobra.Command) error {
 	if err := readConfig(f.config, configKeys{"node", c.Flags(), nodeOnly}); err != nil {
 		return err
 	}
+	return f.check()
+}
+
+func (f *nodeFlags) check() error {
 	if f.timeout <= 0 {
 		return misused("try --timeout 30s", "a timeout of %v leaves no time", f.timeout)
 	}
