@@ -69,12 +69,15 @@ func (n *Node) come(ctx context.Context, plain, detour func(context.Context) err
 	return errors.Join(errs[:]...)
 }
 
-// goRound connects with an endpoint on a relay from one of our own at place.
-// That ends with the connection.
-func (n *Node) goRound(ctx context.Context, place relay.Place, to netip.AddrPort) (*relay.Conn, error) {
+// goRound connects with an endpoint on a relay from one of our own at place,
+// which ends with the connection. The dials to that relay last for limit at
+// most.
+func (n *Node) goRound(ctx context.Context, place relay.Place, limit time.Duration, to netip.AddrPort) (*relay.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, allocateTimeout)
 	defer cancel()
-	a, err := relay.Allocate(ctx, place, n.relayConfig())
+	cfg := n.relayConfig()
+	cfg.Dialer.Timeout = limit
+	a, err := relay.Allocate(ctx, place, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -87,9 +90,16 @@ func (n *Node) goRound(ctx context.Context, place relay.Place, to netip.AddrPort
 	return conn, nil
 }
 
-// placeOf is the relay that a loan opens.
-func placeOf(l *signaling.Loan) relay.Place {
-	return relay.Place{Host: l.At.String(), TLS: l.TLS != "", Name: l.TLS, User: l.User, Password: l.Password}
+// borrow is goRound with what a peer has lent, as far as packets may be sent to
+// where that is.
+func (n *Node) borrow(ctx context.Context, permit *reflector.Permit, l *signaling.Loan, to netip.AddrPort) (*relay.Conn, error) {
+	// One connection for control and one for the data.
+	limit := permit.Connect(n.cfg.Now(), l.At, reflector.Lasts(loanSYNs))
+	if limit <= 0 || permit.Connect(n.cfg.Now(), l.At, limit) < limit {
+		return nil, errNotPermitted
+	}
+	place := relay.Place{Host: l.At.String(), TLS: l.TLS != "", Name: l.TLS, User: l.User, Password: l.Password}
+	return n.goRound(ctx, place, limit, to)
 }
 
 // visit goes to the peer at the peer's relay: by plain TCP, from a relay of our
@@ -127,28 +137,33 @@ func (c *call) visit(ctx context.Context, m signaling.Message, win func(*link.Li
 		return dialError(r.Dial[0], meet(conn, err))
 	}
 	return n.come(ctx, plain, func(ctx context.Context) error {
-		places := slices.Clone(n.cfg.Relays)
-		if r.Loan != nil && permit.Connect(n.cfg.Now(), r.Loan.At, reflector.Lasts(loanSYNs)) > 0 {
-			places = append(places, placeOf(r.Loan))
-		}
-		errs := []error{errors.New("there is no way round")}
-		for _, p := range places {
-			c.note(Relay, "going there by %v", p)
-			conn, err := n.goRound(ctx, p, r.Dial[0])
+		var errs []error
+		try := func(conn *relay.Conn, err error) bool {
 			if err == nil {
 				err = meet(conn, nil)
 			}
-			if err == nil {
+			if err != nil {
+				c.note(Relay, "%v", err)
+				errs = append(errs, err)
+			}
+			return err == nil
+		}
+		for _, place := range n.cfg.Relays {
+			c.note(Relay, "going there by %v", place)
+			if try(n.goRound(ctx, place, directTimeout, r.Dial[0])) {
 				return nil
 			}
-			c.note(Relay, "%v", err)
-			errs = append(errs[:min(len(errs), 1)], err)
 		}
-		return errors.Join(errs...)
+		if r.Loan != nil {
+			c.note(Relay, "going there by %v, which is lent", r.Loan.At)
+			if try(n.borrow(ctx, permit, r.Loan, r.Dial[0])) {
+				return nil
+			}
+		}
+		return errors.Join(append(errs, errors.New("no way round to the peer's relay"))...)
 	})
 }
 
-// plainSYNs and loanSYNs are the packets of a plain dial to an endpoint on a
-// relay and those of the two connections to a relay that is lent, where packets
-// are counted.
-const plainSYNs, loanSYNs = 4, 4
+// plainSYNs is how many packets a plain dial to the peer's relay may cost, and
+// loanSYNs the same for each of the two connections to a relay that is lent.
+const plainSYNs, loanSYNs = 4, 2

@@ -10,7 +10,6 @@ import (
 	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/node/relay"
 	"github.com/sallyport-net/sallyport/signaling"
-	"github.com/sallyport-net/sallyport/signaling/reflector"
 )
 
 // maxHosted is for how many callers at once we hold an endpoint at a relay of
@@ -39,7 +38,7 @@ func (n *Node) answerRelay(ctx context.Context, in signaling.In) {
 	dest, reserve := permit.Dest, 0
 	if lent {
 		dest = slices.DeleteFunc(slices.Clone(dest), func(d netip.AddrPort) bool { return d == m.Loan.At && !slices.Contains(m.Dial, d) })
-		reserve = loanSYNs
+		reserve = 2 * loanSYNs
 	}
 	token := link.NewToken(m.Secret, in.Message.Attempt, in.From, n.ID())
 	plain := func(ctx context.Context) error { return n.dialBack(ctx, permit, dest, reserve, token, false) }
@@ -56,8 +55,8 @@ func (n *Node) answerRelay(ctx context.Context, in signaling.In) {
 		case <-hosted:
 		case <-ctx.Done():
 		}
-		if lent && permit.Connect(n.cfg.Now(), m.Loan.At, reflector.Lasts(loanSYNs)) > 0 {
-			conn, err := n.goRound(ctx, placeOf(m.Loan), m.Dial[0])
+		if lent {
+			conn, err := n.borrow(ctx, permit, m.Loan, m.Dial[0])
 			if err == nil {
 				err = n.show(ctx, relayed{conn}, token)
 			}
