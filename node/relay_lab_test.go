@@ -3,6 +3,7 @@ package node_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport-net/sallyport/nat/natlab"
 	"github.com/sallyport-net/sallyport/node"
@@ -75,7 +76,6 @@ func TestRelayOnOneSide(t *testing.T) {
 		calleeHas      bool
 		listed         bool
 	}{
-		{"the callee's", random, random, true, false},
 		{"the callee's, who gets out to port 443 only", random, only443, true, false},
 		{"the callee's, lent to a caller who gets out to port 443 only", only443, random, true, true},
 		{"the caller's, lent to a callee who knows nobody", random, only443, false, false},
@@ -123,6 +123,31 @@ func TestRelayIsTheLastResort(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A connection that loss has driven to a relay leaves it again.
+func TestRelayIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, at := w.relayHost("3480")
+	under := conditions{loss: 0.05}
+	caller := w.node(w.settle("caller", home, natlab.Drop, under), func(r *role) { r.Relays = []string{relayURL(relaySecret, at)} })
+	callee := w.node(w.settle("callee", home, natlab.Drop, under))
+	for range 5 {
+		r := caller.do(order{Connect: callee.Address, Keep: true})
+		if r.Error != "" {
+			t.Fatal(r.Error)
+		}
+		caller.do(order{Flow: 1 << 10, Rate: 1 << 10})
+		for begun := time.Now(); r.Via == node.Relay; r = caller.do(order{Look: true}) {
+			if time.Since(begun) > time.Minute {
+				t.Fatal("still on the relay")
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		caller.do(order{Drop: true})
+		callee.do(order{Drop: true})
 	}
 }
 

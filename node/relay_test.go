@@ -182,6 +182,7 @@ func TestRelayIsGivenBack(t *testing.T) {
 // A node goes to no relay on its own machine because somebody elsewhere says
 // so: neither to the endpoint there nor to the relay that is lent.
 func TestLentRelayIsVetted(t *testing.T) {
+	t.Parallel()
 	s := startRelay(t, true)
 	a, _ := relayPair(t, relay.Place{Host: s.Addr().String(), Secret: relaySecret})
 	cfg := local(t)

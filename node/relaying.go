@@ -22,7 +22,7 @@ const (
 	// relayGrace is how long a proven link through a relay waits for a better
 	// one, unless nothing else is left to try: a punch may be in its second
 	// round.
-	relayGrace = 2 * time.Second
+	relayGrace = 500 * time.Millisecond
 	// allocateTimeout bounds the attempt to use one relay.
 	allocateTimeout = 4 * time.Second
 	// relayTimeout bounds the wait for the peer at the relay, as reverseTimeout
