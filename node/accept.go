@@ -24,9 +24,9 @@ const (
 )
 
 // serve accepts on the warm port until the listener closes.
-func (n *Node) serve() {
+func (n *Node) serve(l net.Listener) {
 	for {
-		conn, err := n.warm.listener.Accept()
+		conn, err := l.Accept()
 		if err != nil {
 			if n.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return

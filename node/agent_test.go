@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -48,7 +51,21 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	natlab.Main()
+	sideBySide()
 	goleak.VerifyTestMain(m)
+}
+
+// labs is how many laboratories run side by side, unless -parallel says
+// otherwise: they wait for delays and timeouts far more than for a processor.
+const labs = 5
+
+func sideBySide() {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
+	if !asked {
+		_ = flag.Set("test.parallel", strconv.Itoa(labs))
+	}
 }
 
 // role is what an agent is told to be.
@@ -134,6 +151,10 @@ func playAgent(text string) error {
 
 func playServer(ctx context.Context, r role) error {
 	cfg := broker.Config{Listen: net.JoinHostPort(r.Serve[0], cmp.Or(r.MQTT, "1883")), MaxPerIP: 10_000, Anyone: true} // as public ones are
+	families := addrsByFamily(r.Serve)
+	if len(families) > 1 {
+		cfg.Listen = ":1883"
+	}
 	if r.Flooded {
 		cfg.PublishRate, cfg.PublishBurst, cfg.Queue = 1e6, 1e6, 1e5
 	}
@@ -142,15 +163,17 @@ func playServer(ctx context.Context, r role) error {
 		return err
 	}
 	defer b.Close()
-	stun := probe.ServerConfig{Primary: netip.AddrPortFrom(netip.MustParseAddr(r.Serve[0]), 3478), OnePort: len(r.Serve) == 1}
-	if len(r.Serve) > 1 {
-		stun.Alternate = netip.AddrPortFrom(netip.MustParseAddr(r.Serve[1]), 3479)
+	for _, addrs := range families {
+		stun := probe.ServerConfig{Primary: netip.AddrPortFrom(addrs[0], 3478), OnePort: len(addrs) == 1}
+		if len(addrs) > 1 {
+			stun.Alternate = netip.AddrPortFrom(addrs[1], 3479)
+		}
+		s, err := probe.NewServer(stun)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
 	}
-	s, err := probe.NewServer(stun)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
 	if r.TURN != "" {
 		t, err := relay.NewServer(relay.ServerConfig{Listen: r.TURN, Secret: relaySecret})
 		if err != nil {
@@ -161,6 +184,19 @@ func playServer(ctx context.Context, r role) error {
 	say(reply{Address: r.Serve[0]})
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return nil
+}
+
+// addrsByFamily sorts addresses into IPv4 and IPv6 ones, as far as there are any.
+func addrsByFamily(texts []string) [][]netip.Addr {
+	var four, six []netip.Addr
+	for _, text := range texts {
+		if a := netip.MustParseAddr(text); a.Is4() {
+			four = append(four, a)
+		} else {
+			six = append(six, a)
+		}
+	}
+	return slices.DeleteFunc([][]netip.Addr{four, six}, func(list []netip.Addr) bool { return len(list) == 0 })
 }
 
 func playNode(ctx context.Context, r role) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -32,6 +33,9 @@ const (
 	// (RFC 8305 §5 has 250 ms for addresses that should all work; of ours
 	// most do not).
 	stagger = 30 * time.Millisecond
+	// secondUplinkDelay is the advantage of the default route over other
+	// uplinks (RFC 8305 §5).
+	secondUplinkDelay = 250 * time.Millisecond
 )
 
 // direct dials the peer where its address says that it listens.
@@ -47,11 +51,11 @@ func (c *call) doubtful(e netip.AddrPort) bool {
 	})
 }
 
-// counts reports whether every new mapping of ours moves the next one, so that
-// a dial of no promise would spoil a prediction.
-func (c *call) counts() bool {
+// counts reports whether every new mapping of ours towards e moves the next
+// one, so that a dial of no promise would spoil a prediction.
+func (c *call) counts(e netip.AddrPort) bool {
 	return slices.ContainsFunc(c.node.Address().Interfaces(), func(i address.Interface) bool {
-		return i.NAT == nat.Symmetric && i.Delta.Predictable()
+		return i.NAT == nat.Symmetric && i.Delta.Predictable() && i.External.Is4() == e.Addr().Is4()
 	})
 }
 
@@ -75,7 +79,7 @@ func (c *call) ready(ctx context.Context, e netip.AddrPort) (time.Duration, erro
 		}
 		return doubtfulTimeout, nil
 	}
-	if c.allows(Punch) && c.counts() {
+	if c.allows(Punch) && c.counts(e) {
 		select {
 		case <-c.punching:
 		case <-ctx.Done():
@@ -89,34 +93,35 @@ func (c *call) ready(ctx context.Context, e netip.AddrPort) (time.Duration, erro
 // and proves what connects.
 func (c *call) dialAll(ctx context.Context, via Strategy, to []netip.AddrPort) error {
 	if len(to) == 0 {
-		return notTried("the two have no address family in common")
+		return notTried("the two have no address family in common, or no address that leads from one to the other")
 	}
-	errs := make([]error, len(to))
+	ways := waysTo(to, c.node.around.places())
+	errs := make([]error, len(ways))
 	var dials sync.WaitGroup
-	for k, e := range to {
+	for k, w := range ways {
 		dials.Go(func() {
-			if !pause(ctx, time.Duration(k)*stagger) {
+			if !pause(ctx, w.after+time.Duration(k)*stagger) {
 				errs[k] = ctx.Err()
 				return
 			}
-			limit, err := c.ready(ctx, e)
+			limit, err := c.ready(ctx, w.to)
 			if err != nil {
 				errs[k] = err
 				return
 			}
-			if !c.claim(e) {
-				errs[k] = dialError(e, notTried("it is dialled already"))
+			if w.from.device == "" && !c.claim(w.to) {
+				errs[k] = dialError(w.to, notTried("it is dialled already"))
 				return
 			}
 			dialing, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
-			c.note(via, "dialling %v", e)
+			c.note(via, "dialling %v", w)
 			c.lessons.tryDirect()
-			conn, err := coldDialer().DialContext(dialing, "tcp", e.String())
+			conn, err := w.dialer().DialContext(dialing, "tcp", w.to.String())
 			if err == nil {
 				err = c.prove(ctx, via, conn)
 			}
-			errs[k] = dialError(e, err)
+			errs[k] = dialError(w.to, err)
 		})
 	}
 	dials.Wait()
@@ -126,6 +131,47 @@ func (c *call) dialAll(ctx context.Context, via Strategy, to []netip.AddrPort) e
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// way is a dial to an endpoint, by route or from a place that the routes pass by.
+type way struct {
+	to    netip.AddrPort
+	from  place // zero: by route
+	after time.Duration
+}
+
+// waysTo lists the dials to endpoints: by route, and some time later by each
+// uplink that has lost to another one's default route, lest that is the one which
+// does not get there.
+func waysTo(to []netip.AddrPort, places []place) []way {
+	var ways []way
+	for _, e := range to {
+		ways = append(ways, way{to: e})
+	}
+	for _, p := range places {
+		for _, e := range to {
+			if p.device != "" && p.addr.Is4() == e.Addr().Is4() && !e.Addr().IsPrivate() && !e.Addr().IsLoopback() {
+				ways = append(ways, way{e, p, secondUplinkDelay})
+			}
+		}
+	}
+	return ways[:min(len(ways), 2*maxDirect)]
+}
+
+func (w way) dialer() *net.Dialer {
+	d := coldDialer()
+	if w.from.device != "" {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(w.from.addr, 0))
+		d.Control = control(w.from.device)
+	}
+	return d
+}
+
+func (w way) String() string {
+	if w.from.device == "" {
+		return w.to.String()
+	}
+	return fmt.Sprintf("%v by %s", w.to, w.from.device)
 }
 
 // reverse asks the peer to dial us, where it has a chance to.
@@ -165,11 +211,24 @@ func reachableFrom(self, peer address.Address) []netip.AddrPort {
 func takesStrangers(list []address.Interface, peer address.Address) []address.Interface {
 	var some []address.Interface
 	for _, i := range list {
-		if i.NAT.AcceptsUnsolicited() || behindOneNAT(peer, i) {
+		if i.NAT.AcceptsUnsolicited() || neighbours(peer, i) {
 			some = append(some, i)
 		}
 	}
 	return some
+}
+
+// pauseUntil waits for d or until done is closed, and reports whether ctx still
+// lasts.
+func pauseUntil(ctx context.Context, done <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-done:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
 }
 
 // pause waits for d, and reports whether ctx still lasts.

@@ -23,6 +23,7 @@ const spread, frugalSpread = 8, 4
 // seen from outside.
 type endpoint struct {
 	local    []netip.AddrPort // that SYNs leave from, in this order
+	device   string           // by which they leave; "" is by route
 	external []netip.AddrPort // what the peer is to dial
 	fresh    bool             // nobody listens there yet
 	depth    int              // of our own NATs
@@ -50,6 +51,14 @@ func needsOf(a punch.Action, round, mappings int, toward ...netip.AddrPort) need
 // with it.
 func (n *Node) preparePunch(ctx context.Context, i address.Interface, want needs) (*endpoint, error) {
 	local := n.around.local(i.Index)
+	e, err := n.prepareAt(ctx, local, i, want)
+	if err == nil {
+		e.device = n.around.device(local)
+	}
+	return e, err
+}
+
+func (n *Node) prepareAt(ctx context.Context, local netip.Addr, i address.Interface, want needs) (*endpoint, error) {
 	r := n.around.report(local)
 	if !want.look {
 		if release, ok := n.tuples.take(want.toward); ok {
@@ -156,7 +165,7 @@ func (n *Node) lookUp(ctx context.Context, local netip.Addr, r nat.Report, row i
 		if err != nil {
 			return nil, err
 		}
-		return probe.Map(ctx, probe.MapConfig{Local: from, Servers: servers, Timeout: timeout, Logger: n.log})
+		return probe.Map(ctx, probe.MapConfig{Local: from, Servers: servers, Timeout: timeout, Control: control(n.around.device(local)), Logger: n.log})
 	}
 	if r.Type != nat.Symmetric {
 		return ask(0, n.cfg.STUNTCP...)
@@ -217,7 +226,7 @@ func predicted(r nat.Report, m nat.Mapping, base netip.AddrPort, later, spread i
 
 // plan makes the endpoint's part of a meeting into orders for punch.Open.
 func (e *endpoint) plan(m punch.Meeting, a punch.Action, to []netip.AddrPort, wait, oneWay time.Duration) punch.Plan {
-	p := punch.Plan{Wait: min(wait, punch.MaxWait), Why: m.Method.String() + ": " + m.Why}
+	p := punch.Plan{Wait: min(wait, punch.MaxWait), Device: e.device, Why: m.Method.String() + ": " + m.Why}
 	if a.Prime && e.depth > 0 {
 		p.TTL = e.depth + 1
 		p.Fallback = 4*oneWay + fallbackAfter

@@ -58,6 +58,12 @@ func (e *ConnectError) Unwrap() []error {
 	return all
 }
 
+// Timeout reports whether the time was over, or the peer gave no answer in the
+// time that it had: what a net.Error calls a timeout.
+func (e *ConnectError) Timeout() bool {
+	return errors.Is(e, context.DeadlineExceeded) || errors.Is(e, ErrAbsent)
+}
+
 // Hint is the one change that is likeliest to help.
 func (e *ConnectError) Hint() string {
 	var hints []string
@@ -136,6 +142,8 @@ func (e *DialError) Error() string {
 		what = "refused"
 	case errors.Is(e.Err, syscall.EHOSTUNREACH), errors.Is(e.Err, syscall.ENETUNREACH):
 		what = "unreachable"
+	case errors.Is(e.Err, syscall.EACCES): // what IPv6 makes of an ICMP prohibition
+		what = "prohibited"
 	case errors.Is(e.Err, context.Canceled):
 		what = "interrupted"
 	case errors.As(e.Err, &n) && n.Timeout():

@@ -35,9 +35,15 @@ type world struct {
 	serves *agent // the process on it
 	broker string
 	stun   []string
+	// The same over IPv6, where the world has it.
+	broker6 string
+	stun6   []string
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldOf(t, natlab.IPv4) }
+
+// newWorldOf makes a world whose server has the address families of stack.
+func newWorldOf(t testing.TB, stack natlab.Stack) *world {
 	t.Helper()
 	if err := natlab.Available(); err != nil {
 		t.Skipf("the lab can't run here: %v", err)
@@ -52,11 +58,19 @@ func newWorld(t testing.TB) *world {
 		}
 	})
 	w := &world{t: t, lab: lab}
-	w.server = w.host("server", nil, func(c *natlab.HostConfig) { c.Addresses, c.Delay = 2, serverLink })
+	w.server = w.host("server", nil, func(c *natlab.HostConfig) { c.Addresses, c.Delay, c.Stack = 2, serverLink, stack })
 	a := w.server.Addrs()
-	w.serves = w.start(w.server, role{Serve: []string{a[0].String(), a[1].String()}})
+	r := role{}
+	for _, addr := range a {
+		r.Serve = append(r.Serve, addr.String())
+	}
+	w.serves = w.start(w.server, r)
 	w.broker = "tcp://" + a[0].String() + ":1883"
 	w.stun = []string{a[0].String() + ":3478", a[1].String() + ":3478"}
+	if stack == natlab.DualStack {
+		w.broker6 = "tcp://[" + a[2].String() + "]:1883"
+		w.stun6 = []string{"[" + a[2].String() + "]:3478", "[" + a[3].String() + "]:3478"}
+	}
 	return w
 }
 

@@ -66,11 +66,11 @@ func (l *learned) about(c *call) *lessons {
 	if l == nil {
 		return nil
 	}
-	pairs := punchable(c.node.Address(), c.peer)
-	if len(pairs) == 0 {
+	families := c.punchable()
+	if len(families) == 0 {
 		return nil
 	}
-	p := pairs[0]
+	p := families[0][0]
 	name := memory.Name(l.secret, memory.Network{External: p.ours.External, Internal: c.node.around.local(p.ours.Index)},
 		c.peer.Key.Bytes(), p.theirs.External)
 	k := &lessons{learned: l, pair: name, between: p, advice: l.memory.Advise(l.now(), name)}

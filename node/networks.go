@@ -47,6 +47,7 @@ func (n *Node) relocate() bool {
 	}
 	fresh, changed := n.around.move(list)
 	if changed {
+		n.openDoors()
 		n.log.Info("the machine's addresses have changed", "places", len(list), "new", fresh)
 	}
 	return changed

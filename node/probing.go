@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/nat"
@@ -17,7 +18,7 @@ import (
 // each has a first report or has failed, with the errors where all failed;
 // refinements go on until ctx ends, and n.probing waits for them.
 func (n *Node) probeAll(ctx context.Context) error {
-	list := n.around.places()
+	list := n.around.uplinks()
 	if len(list) == 0 {
 		return errNoPlace
 	}
@@ -52,7 +53,7 @@ func (n *Node) probe(ctx context.Context, p place, progress func(nat.Report)) er
 	defer n.counters.probing(p.addr)()
 	r, err := probe.Run(ctx, probe.Config{
 		Servers: n.cfg.STUN, TCPServers: n.cfg.STUNTCP,
-		Local: p.addr, WarmPort: n.warm.port, Logger: n.log, Progress: progress,
+		Local: p.addr, WarmPort: n.warm.port, Control: control(p.device), Logger: n.log, Progress: progress,
 	})
 	if err != nil {
 		n.log.Info("probe failed", "interface", p.name, "local", p.addr, "error", err)
@@ -83,7 +84,7 @@ func usable(r nat.Report) bool {
 // everything anew about those where that is not as it was. The error is what
 // they met where all failed.
 func (n *Node) verify(ctx context.Context, keepers map[netip.Addr]*probe.Held) error {
-	list := n.around.places()
+	list := n.around.uplinks()
 	for a, held := range keepers {
 		if !slices.ContainsFunc(list, func(p place) bool { return p.addr == a }) {
 			_ = held.Close()
@@ -162,7 +163,7 @@ func (n *Node) askAgain(ctx context.Context, p place, known nat.Report, held *pr
 			return held, nil
 		}
 	}
-	cfg := probe.MapConfig{Local: netip.AddrPortFrom(p.addr, n.warm.port), Logger: n.log}
+	cfg := probe.MapConfig{Local: netip.AddrPortFrom(p.addr, n.warm.port), Control: control(p.device), Logger: n.log}
 	for _, server := range nearest(known.TCP.Samples, 2) {
 		cfg.Servers = append(cfg.Servers, server.String())
 	}
@@ -173,6 +174,11 @@ func (n *Node) askAgain(ctx context.Context, p place, known nat.Report, held *pr
 	}
 	cfg.Servers = n.cfg.STUNTCP
 	return probe.Map(ctx, cfg)
+}
+
+// control binds sockets to a device, if one is named.
+func control(device string) func(network, address string, c syscall.RawConn) error {
+	return func(_, _ string, c syscall.RawConn) error { return bindTo(device, c) }
 }
 
 // noTCP reports whether nobody may be asked over TCP.

@@ -38,6 +38,9 @@ const (
 	standingRounds, predictedRounds = 2, 4
 	// punchTimeout bounds what a callee does for one message.
 	punchTimeout = 8 * time.Second
+	// nextPair is how long the best pair of interfaces has the field to itself:
+	// longer than a round takes that meets.
+	nextPair = 800 * time.Millisecond
 	// unknownOneWay is the delay through a broker that is assumed where none
 	// was measured.
 	unknownOneWay = 100 * time.Millisecond
@@ -46,21 +49,59 @@ const (
 	fallbackAfter = 500 * time.Millisecond
 )
 
-// punch opens both NATs at once, for the best pair of each family.
-func (c *call) punch(ctx context.Context) error {
+// punch opens both NATs at once, for both families side by side.
+func (c *call) punch(ctx context.Context) (err error) {
 	defer c.opened()
-	defer close(c.punched)
-	pairs := punchable(c.node.Address(), c.peer)
-	if len(pairs) == 0 {
+	defer func() {
+		if err != nil {
+			close(c.punched)
+		}
+	}()
+	families := c.punchable()
+	if len(families) == 0 {
 		return notTried("both are behind the same external address, or have no address family in common")
 	}
-	errs := make([]error, len(pairs))
+	errs := make([]error, len(families))
 	var punches sync.WaitGroup
-	for k, p := range pairs {
-		punches.Go(func() { errs[k] = c.punchPair(ctx, p) })
+	for k, pairs := range families {
+		punches.Go(func() { errs[k] = c.punchPairs(ctx, pairs) })
 	}
 	punches.Wait()
 	for _, err := range errs {
+		if err == nil {
+			return nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// punchable pairs our interfaces and the peer's for a punch.
+func (c *call) punchable() [][]pair {
+	around := c.node.around
+	return punchable(c.node.Address(), c.peer, func(i address.Interface) time.Duration { return around.round(around.local(i.Index)) })
+}
+
+// punchPairs punches between pairs of one family: each one when the one before
+// it has had its time, or has failed.
+func (c *call) punchPairs(ctx context.Context, pairs []pair) error {
+	errs := make([]error, len(pairs))
+	begun := 0
+	var punches sync.WaitGroup
+	var before chan struct{} // closed when the pair before has ended
+	for k, p := range pairs {
+		if k > 0 && !pauseUntil(ctx, before, nextPair) {
+			break
+		}
+		begun++
+		ended := make(chan struct{})
+		before = ended
+		punches.Go(func() {
+			defer close(ended)
+			errs[k] = c.punchPair(ctx, p)
+		})
+	}
+	punches.Wait()
+	for _, err := range errs[:begun] {
 		if err == nil {
 			return nil
 		}

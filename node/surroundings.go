@@ -25,7 +25,7 @@ type surroundings struct {
 func newSurroundings(list []place) *surroundings {
 	s := &surroundings{list: list, reports: make(map[netip.Addr]nat.Report),
 		mapped: make(map[netip.Addr]netip.AddrPort), unasked: make(map[netip.Addr]bool)}
-	for _, p := range list {
+	for _, p := range uplinksOf(list) {
 		s.unasked[p.addr] = true
 	}
 	return s
@@ -69,10 +69,15 @@ func (s *surroundings) move(list []place) (fresh []netip.Addr, changed bool) {
 	for _, p := range list {
 		if !at(s.list, p.addr) {
 			fresh = append(fresh, p.addr)
+		}
+	}
+	up := uplinksOf(list)
+	for _, p := range up {
+		if !at(uplinksOf(s.list), p.addr) {
 			s.unasked[p.addr] = true
 		}
 	}
-	maps.DeleteFunc(s.unasked, func(a netip.Addr, _ bool) bool { return !at(list, a) })
+	maps.DeleteFunc(s.unasked, func(a netip.Addr, _ bool) bool { return !at(up, a) })
 	maps.DeleteFunc(s.reports, func(a netip.Addr, _ nat.Report) bool { return !at(list, a) })
 	s.list = list
 	s.news.ring()
@@ -100,6 +105,11 @@ func (s *surroundings) report(local netip.Addr) nat.Report {
 	return s.reports[local]
 }
 
+// round is the shortest round trip to a server from that place; 0 is unknown.
+func (s *surroundings) round(local netip.Addr) time.Duration {
+	return s.report(local).TCP.RTT
+}
+
 // local gives the local address of the place with that index in the address.
 func (s *surroundings) local(index int) netip.Addr {
 	list := s.places()
@@ -109,9 +119,36 @@ func (s *surroundings) local(index int) netip.Addr {
 	return list[index].addr
 }
 
+// device gives the interface to which sockets at a local address must be bound;
+// "" where the system routes as it should.
+func (s *surroundings) device(local netip.Addr) string {
+	for _, p := range s.places() {
+		if p.addr == local {
+			return p.device
+		}
+	}
+	return ""
+}
+
+// uplinks are the places that are asked about.
+func (s *surroundings) uplinks() []place { return uplinksOf(s.places()) }
+
+// uplinksOf are the places from which something may lead to the internet; all
+// where none seems to.
+func uplinksOf(list []place) []place {
+	up := slices.DeleteFunc(slices.Clone(list), func(p place) bool { return p.stub })
+	if len(up) == 0 {
+		return list
+	}
+	return up
+}
+
 // interfaces composes the part of the address that says where the node lives.
 func (s *surroundings) interfaces(port uint16, hideLAN bool) (v4, v6 []address.Interface) {
 	for n, p := range s.places() {
+		if hideLAN && p.addr.Is6() && p.addr.IsPrivate() && !s.report(p.addr).External.IsValid() {
+			continue // it has no outside
+		}
 		i := describePlace(p, n, s.report(p.addr), s.forwarded(p.addr), port, hideLAN)
 		if p.addr.Is4() {
 			v4 = append(v4, i)
@@ -129,11 +166,17 @@ func describePlace(p place, index int, r nat.Report, mapped netip.AddrPort, port
 		NetIndex: p.netIndex, Index: index, Internal: p.addr, External: p.addr,
 		Port: port, NAT: nat.Blocked, Delta: nat.Delta{Kind: nat.NotApplicable},
 	}
+	if p.inner.IsValid() {
+		i.Internal = p.inner
+	}
 	if r.External.IsValid() {
 		i.External = r.External
 	}
-	if r.Type.Valid() {
+	switch {
+	case r.Type.Valid():
 		i.NAT = r.Type
+	case p.addr.Is6() && p.addr.IsGlobalUnicast() && !p.addr.IsPrivate() && !p.stub:
+		i.NAT = nat.SymmetricFirewall // no server was asked over IPv6, which is seldom translated and mostly guarded
 	}
 	if r.Delta.Kind.Valid() {
 		i.Delta = r.Delta

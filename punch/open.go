@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-reuseport"
@@ -90,7 +91,7 @@ func Open(ctx context.Context, plan Plan, prove Prove) error {
 	}
 	o := &opening{plan: plan, prove: prove, left: plan.Packets, failed: FailedError{Plan: plan}}
 	for _, at := range plan.Listen {
-		l, err := listen(ctx, at)
+		l, err := listen(ctx, at, plan.Device)
 		if err != nil {
 			return fmt.Errorf("listening on %v: %w", at, err)
 		}
@@ -124,8 +125,15 @@ func Open(ctx context.Context, plan Plan, prove Prove) error {
 	return &o.failed
 }
 
-func listen(ctx context.Context, local netip.AddrPort) (net.Listener, error) {
-	lc := net.ListenConfig{Control: reuseport.Control}
+func listen(ctx context.Context, local netip.AddrPort, device string) (net.Listener, error) {
+	lc := net.ListenConfig{Control: func(network, address string, c syscall.RawConn) error {
+		if device != "" {
+			if err := bindTo(device, c); err != nil {
+				return err
+			}
+		}
+		return reuseport.Control(network, address, c)
+	}}
 	lc.SetMultipathTCP(false)
 	return lc.Listen(ctx, "tcp", local.String())
 }
@@ -216,7 +224,7 @@ func (o *opening) begin(t Tuple, ttl int) pending {
 		p.err = errSpent
 		return p
 	}
-	p.tuple, p.err = startConnect(t.Local, t.Remote, ttl)
+	p.tuple, p.err = startConnect(t.Local, t.Remote, ttl, o.plan.Device)
 	if p.err != nil {
 		o.putBack(p.aside)
 	}
@@ -244,6 +252,10 @@ func (o *opening) work(ctx context.Context, t Tuple, p pending) {
 		case errors.Is(err, errReprime):
 		case held(err):
 			pause = heldGap
+		case p.ttl > 0 && !deaf(t.Remote) && refused(err):
+			// The SYN has died where it was to, and has opened our side; the
+			// listener takes what comes now.
+			pause = time.Until(p.started.Add(reprime))
 		default:
 			o.note(err)
 			if !refused(err) && !errors.Is(err, errSilent) {

@@ -16,9 +16,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // freePort gives a loopback endpoint that nobody uses.
-func freePort(t *testing.T) netip.AddrPort {
+func freePort(t *testing.T) netip.AddrPort { return freePortAt(t, "127.0.0.1:0") }
+
+func freePortAt(t *testing.T, address string) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +47,18 @@ func greet(c net.Conn) error {
 // Two ends that dial each other from 5 ms apart: the later one's SYN finds the
 // first one's listener or its pending SYN, and both ends are told.
 func TestOpenBothDial(t *testing.T) {
-	a, b := freePort(t), freePort(t)
+	t.Run("IPv4", func(t *testing.T) { testBothDial(t, freePort(t), freePort(t)) })
+	t.Run("IPv6", func(t *testing.T) {
+		if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
+			t.Skipf("this machine has no IPv6: %v", err)
+		} else {
+			l.Close()
+		}
+		testBothDial(t, freePortAt(t, "[::1]:0"), freePortAt(t, "[::1]:0"))
+	})
+}
+
+func testBothDial(t *testing.T, a, b netip.AddrPort) {
 	ctx, cancel := within(t, 20*time.Second)
 	var ends sync.WaitGroup
 	var mu sync.Mutex

@@ -30,7 +30,9 @@ type Plan struct {
 	// Listen are endpoints of ours on which nobody else listens.
 	Listen []netip.AddrPort
 	Wait   time.Duration // before the first SYN
-	TTL    int           // of a primer's SYNs; 0 means that they go all the way
+	// Device is the interface that everything leaves by; empty means by route.
+	Device string
+	TTL    int // of a primer's SYNs; 0 means that they go all the way
 	// Fallback is how long a primer waits for the peer before it dials with
 	// full TTL after all; 0 means never.
 	Fallback time.Duration

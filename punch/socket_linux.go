@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,9 +17,15 @@ import (
 // socket noticing.
 const CanPrime = true
 
-// primerMinTTL makes a primer deaf to the ICMP time-exceeded of its own SYN:
-// the error quotes the SYN with a TTL of 1 or 0, which is below it.
+// primerMinTTL makes an IPv4 primer deaf to the ICMP time-exceeded of its own
+// SYN: the error quotes the SYN with a TTL of 1 or 0, which is below it. IPv6
+// has no such thing: the kernel compares IPV6_MINHOPCOUNT with the hop limit of
+// the error itself (tcp_v6_err), which is that of any packet from nearby.
 const primerMinTTL = 2
+
+// deaf reports whether a primer's socket survives the error about its SYN.
+// Where it does not, the listener on its port takes the peer's SYN instead.
+func deaf(remote netip.AddrPort) bool { return remote.Addr().Is4() }
 
 // Values of tcpi_state (linux/tcp_states.h).
 const (
@@ -34,8 +41,8 @@ type tuple struct {
 }
 
 // startConnect sends a SYN from local to remote: with ttl > 0 one that dies
-// after ttl hops.
-func startConnect(local, remote netip.AddrPort, ttl int) (*tuple, error) {
+// after ttl hops, and with a device by that interface, whatever the routes say.
+func startConnect(local, remote netip.AddrPort, ttl int, device string) (*tuple, error) {
 	family := unix.AF_INET
 	if remote.Addr().Is6() {
 		family = unix.AF_INET6
@@ -53,7 +60,15 @@ func startConnect(local, remote netip.AddrPort, ttl int) (*tuple, error) {
 	set(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 	set(unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if ttl > 0 {
-		setTTL(set, family, ttl, primerMinTTL)
+		if family == unix.AF_INET {
+			set(unix.IPPROTO_IP, unix.IP_MINTTL, primerMinTTL)
+			set(unix.IPPROTO_IP, unix.IP_TTL, ttl)
+		} else {
+			set(unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, ttl)
+		}
+	}
+	if err == nil && device != "" {
+		err = unix.BindToDevice(fd, device)
 	}
 	if err == nil {
 		err = unix.Bind(fd, sockaddr(local))
@@ -76,16 +91,6 @@ func startConnect(local, remote netip.AddrPort, ttl int) (*tuple, error) {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	return &tuple{file: os.NewFile(uintptr(fd), "tcp"), remote: remote}, nil
-}
-
-func setTTL(set func(level, option, value int), family, ttl, minTTL int) {
-	if family == unix.AF_INET {
-		set(unix.IPPROTO_IP, unix.IP_MINTTL, minTTL)
-		set(unix.IPPROTO_IP, unix.IP_TTL, ttl)
-		return
-	}
-	set(unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT, minTTL)
-	set(unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, ttl)
 }
 
 // wait returns when the connection stands, fails, or ctx ends. On success the
@@ -185,10 +190,18 @@ func held(err error) bool {
 	return errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EISCONN) || errors.Is(err, unix.EALREADY)
 }
 
+// bindTo has a socket use one interface, whatever the routes say.
+func bindTo(device string, c syscall.RawConn) error {
+	var failed error
+	err := c.Control(func(fd uintptr) { failed = unix.BindToDevice(int(fd), device) })
+	return errors.Join(err, failed)
+}
+
 // refused reports whether err came from the network, so that trying again at
-// once is right: an RST or an ICMP error in SYN_SENT.
+// once is right: an RST or an ICMP error in SYN_SENT. EACCES is what IPv6 makes
+// of a prohibition.
 func refused(err error) bool {
-	for _, e := range []error{unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EOPNOTSUPP, unix.ECONNABORTED} {
+	for _, e := range []error{unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EOPNOTSUPP, unix.ECONNABORTED, unix.EACCES} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -19,9 +19,11 @@ const CanPrime = false
 // tuple is one four-tuple; the SYN leaves when it is waited for.
 type tuple struct{ from, remote netip.AddrPort }
 
-func startConnect(local, remote netip.AddrPort, ttl int) (*tuple, error) {
-	if ttl > 0 {
-		return nil, errors.New("priming needs Linux")
+func deaf(netip.AddrPort) bool { return false }
+
+func startConnect(local, remote netip.AddrPort, ttl int, device string) (*tuple, error) {
+	if ttl > 0 || device != "" {
+		return nil, errNeedsLinux
 	}
 	return &tuple{local, remote}, nil
 }
@@ -36,6 +38,10 @@ func (t *tuple) opening() bool { return false }
 func (t *tuple) local() (netip.AddrPort, bool) { return t.from, t.from.Port() != 0 }
 
 func (t *tuple) close() {}
+
+var errNeedsLinux = errors.New("priming and binding to a device need Linux")
+
+func bindTo(string, syscall.RawConn) error { return errNeedsLinux }
 
 func held(err error) bool {
 	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE)

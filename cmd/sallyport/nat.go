@@ -137,7 +137,7 @@ func survey(ctx context.Context, f *nodeFlags) (*natSurvey, error) {
 		})
 		all.Go(func() {
 			var cfg probe.Config
-			cfg.Local = p.Addr
+			cfg.Local, cfg.Control = p.Addr, p.Control
 			if len(f.stun) > 0 {
 				cfg.Servers, cfg.TCPServers = f.stun, f.stun
 			}

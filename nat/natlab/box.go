@@ -11,9 +11,12 @@ type Box struct {
 	cfg     NAT // filled
 	link    *link
 	nat     *translator
-	kernel  *router // of NAT.Kernel, else nil
+	wall    *translator // of NAT.V6, which filters and never translates; nil where nothing is filtered
+	kernel  *router     // of NAT.Kernel, else nil
 	lan     *subnet
-	carrier *subnet // for boxes behind this one
+	carrier *subnet    // for boxes behind this one
+	own6    netip.Addr // the box's own address on the internet's side; zero without NAT.V6
+	inner6  networks   // the IPv6 inside
 	routes  map[netip.Addr]*link
 	links   []*link // to hosts, in order
 
@@ -42,10 +45,18 @@ func (b *Box) start(cfg NAT) error {
 	}
 	b.cfg = cfg
 	l.mu.Lock()
-	k, externals, err := l.join(b, cfg.Behind, cfg.Externals, Link{cfg.Delay, cfg.Jitter, cfg.Loss})
+	stack := IPv4
+	if cfg.V6 != nil {
+		stack = DualStack
+	}
+	k, addrs, err := l.join(b, cfg.Behind, stack, cfg.Externals, Link{cfg.Delay, cfg.Jitter, cfg.Loss})
 	if err == nil {
-		b.link, b.nat = k, newTranslator(cfg, externals, l.random())
+		b.link, b.nat = k, newTranslator(cfg, addrs[:cfg.Externals], l.random())
 		err = b.plan(n)
+		if err == nil && cfg.V6 != nil {
+			b.own6 = addrs[cfg.Externals]
+			err = b.plan6(n)
+		}
 	}
 	l.mu.Unlock()
 	var r *router
@@ -56,7 +67,7 @@ func (b *Box) start(cfg NAT) error {
 	defer l.mu.Unlock()
 	if err != nil {
 		if k != nil {
-			k.release(externals)
+			k.release(addrs)
 		}
 		return err
 	}
@@ -75,9 +86,11 @@ func (b *Box) plan(n int) error {
 	case b.cfg.LAN.IsValid():
 		b.lan = newSubnet(b.cfg.LAN)
 	case b.cfg.Firewall && b.cfg.Behind == nil:
-		if b.lan = b.lab.core.network(false); b.lan == nil {
+		nets, ok := b.lab.core.networks(IPv4, false)
+		if !ok {
 			return errFull
 		}
+		b.lan = nets.v4
 	case b.cfg.Firewall:
 		b.lan = newSubnet(private(10, 0, n))
 	}
@@ -87,12 +100,43 @@ func (b *Box) plan(n int) error {
 	return nil
 }
 
+// plan6 does so for IPv6.
+func (b *Box) plan6(n int) error {
+	v6 := b.cfg.V6
+	if !v6.NoGlobal {
+		if b.inner6.v6 = b.lab.core.network6(); b.inner6.v6 == nil {
+			return errFull
+		}
+	}
+	if v6.ULA {
+		b.inner6.ula = newSubnet(uniqueLocal(n))
+	}
+	if v6.Open {
+		return nil
+	}
+	cfg, err := NAT{
+		Firewall: true, Filtering: v6.Filtering, UDPBlocked: b.cfg.UDPBlocked, OnlyTCPPorts: b.cfg.OnlyTCPPorts,
+		NoSimultaneousOpen: b.cfg.NoSimultaneousOpen, EndOnRST: b.cfg.EndOnRST, EndOnFIN: b.cfg.EndOnFIN,
+		UDPLifetime: b.cfg.UDPLifetime, TCPLifetime: b.cfg.TCPLifetime,
+	}.filled()
+	b.wall = newTranslator(cfg, []netip.Addr{b.own6}, b.lab.random())
+	return err
+}
+
+// routed reports whether the internet's side knows an inner address as it is.
+func (b *Box) routed(a netip.Addr) bool {
+	if a.Is4() {
+		return b.cfg.Firewall
+	}
+	return !a.IsPrivate()
+}
+
 func (b *Box) attach(a netip.Addr, k *link) bool {
-	if b.routes[a] != nil || b.cfg.Firewall && !b.link.parent.attach(a, b.link) {
+	if b.routes[a] != nil || b.routed(a) && !b.link.parent.attach(a, b.link) {
 		return false
 	}
 	b.routes[a] = k
-	if _, ok := k.child.(*Host); ok && (len(b.links) == 0 || b.links[len(b.links)-1] != k) {
+	if _, ok := k.child.(*Interface); ok && (len(b.links) == 0 || b.links[len(b.links)-1] != k) {
 		b.links = append(b.links, k)
 	}
 	return true
@@ -100,16 +144,27 @@ func (b *Box) attach(a netip.Addr, k *link) bool {
 
 func (b *Box) detach(a netip.Addr) {
 	delete(b.routes, a)
-	if b.cfg.Firewall {
+	if b.routed(a) {
 		b.link.parent.detach(a)
 	}
 }
 
-func (b *Box) network(forBox bool) *subnet {
-	if forBox {
-		return b.carrier
+func (b *Box) networks(want Stack, forBox bool) (nets networks, ok bool) {
+	switch {
+	case !want.has4():
+	case forBox:
+		nets.v4 = b.carrier
+	default:
+		nets.v4 = b.lan
 	}
-	return b.lan
+	if want.has6() {
+		nets.v6, nets.ula = b.inner6.v6, b.inner6.ula
+		if forBox {
+			nets.ula = nil // another site
+		}
+		ok = nets.v6 != nil || nets.ula != nil
+	}
+	return nets, ok || !want.has6()
 }
 
 func (b *Box) dropped(p *packet, why string) { b.lab.dropped(b.cfg.Name, p, why) }
@@ -147,11 +202,18 @@ func (b *Box) Reboot() error {
 	}
 	b.lab.mu.Lock()
 	defer b.lab.mu.Unlock()
-	b.nat.forget()
+	b.forget()
 	return nil
 }
 
-// Renumber is a Reboot after which the box has other external addresses in
+func (b *Box) forget() {
+	b.nat.forget()
+	if b.wall != nil {
+		b.wall.forget()
+	}
+}
+
+// Renumber is a Reboot after which the box has other external IPv4 addresses in
 // the same network, as when a provider hands out a new one.
 func (b *Box) Renumber() error {
 	if b.kernel != nil {
@@ -159,12 +221,12 @@ func (b *Box) Renumber() error {
 	}
 	b.lab.mu.Lock()
 	defer b.lab.mu.Unlock()
-	externals, err := b.link.number(b.cfg.Externals)
+	externals, err := b.link.number(b.link.nets.v4, b.cfg.Externals)
 	if err != nil {
 		return fmt.Errorf("nat %q: %w", b.cfg.Name, err)
 	}
 	b.link.release(b.nat.externals)
 	b.nat.externals = externals
-	b.nat.forget()
+	b.forget()
 	return nil
 }

@@ -32,8 +32,8 @@ func adjust(field, from, to []byte) {
 	binary.BigEndian.PutUint16(field, ^fold(sum))
 }
 
-// pseudo sums the pseudo header of TCP and UDP (RFC 9293 §3.1) over src and
-// dst, the addresses as they stand in the IP header.
+// pseudo sums the pseudo header of TCP and UDP (RFC 9293 §3.1), and in IPv6 of
+// ICMP too (RFC 8200 §8.1), over the addresses as they stand in the IP header.
 func pseudo(addresses []byte, proto uint8, length int) uint32 {
 	sum := uint32(proto) + uint32(length)
 	for i := 0; i < len(addresses); i += 2 {

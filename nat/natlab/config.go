@@ -88,6 +88,9 @@ type NAT struct {
 	UDPBlocked   bool     // no UDP in or out
 	OnlyTCPPorts []uint16 // if any, TCP may go out to these ports only
 
+	// V6 is what the box does with IPv6. Default (nil): it has none.
+	V6 *V6
+
 	// Kernel makes the box a network namespace in which Linux itself
 	// masquerades. Of the fields above it takes Ports (nat.Equal or
 	// nat.Random), Refuse, UDPBlocked and OnlyTCPPorts; others are an error.
@@ -107,6 +110,44 @@ type NAT struct {
 	// 192.168.N.0/24, N counting boxes; two boxes may well have the same.
 	LAN netip.Prefix
 }
+
+// V6 is the IPv6 of a box, which routes and never translates: each of its hosts
+// that asks for IPv6 has an address of its own, and a stateful firewall stands
+// before them all. The zero value lets in what answers, drops the rest (RFC 6092)
+// and has a global /64 inside.
+type V6 struct {
+	Filtering nat.Behavior // as NAT.Filtering
+	Refuse    Refusal      // as NAT.Refuse, with ICMPv6's words
+	Open      bool         // no firewall
+	ULA       bool         // hosts have a unique local address as well (RFC 4193), which no box lets out
+	NoGlobal  bool         // and no global one
+}
+
+func (v *V6) check() error {
+	switch {
+	case v.Filtering > nat.AddressAndPortDependent:
+		return fmt.Errorf("IPv6 filtering %v: not in RFC 4787", v.Filtering)
+	case int(v.Refuse) >= len(refusalNames):
+		return fmt.Errorf("no firewall refuses by %v", v.Refuse)
+	case v.Open && (v.Filtering != nat.BehaviorUnknown || v.Refuse != Drop):
+		return fmt.Errorf("an open router neither filters nor refuses IPv6")
+	case v.NoGlobal && !v.ULA:
+		return fmt.Errorf("IPv6 with neither global nor unique local addresses")
+	}
+	return nil
+}
+
+// Stack is the address families of one interface of a host.
+type Stack uint8
+
+const (
+	IPv4 Stack = iota // only
+	IPv6              // only
+	DualStack
+)
+
+func (s Stack) has4() bool { return s != IPv6 }
+func (s Stack) has6() bool { return s != IPv4 }
 
 // Typed gives a NAT that RFC 3489 calls by the name t. There is none for
 // nat.Open, which is a host without a box, and for nat.TypeUnknown: they give
@@ -131,13 +172,51 @@ func Typed(t nat.Type) NAT {
 type HostConfig struct {
 	Name   string // for logs; default "host1", "host2", …
 	Behind *Box   // default: on the internet
-	// Addresses is the number of IP addresses, e.g. 2 for an RFC 5780 server.
-	// Default 1, at most 200 on the internet and what the LAN holds behind a box.
+	Stack  Stack  // default IPv4; IPv6 behind a box needs its NAT.V6
+	// Addresses is the number of IP addresses of each family, e.g. 2 for an
+	// RFC 5780 server. Default 1, at most 200 on the internet and what the LAN
+	// holds behind a box.
 	Addresses int
 	// Delay, Jitter and Loss are those of the host's own link; see Link.
 	Delay, Jitter time.Duration
 	Loss          float64
+	// More are further uplinks, eth1, eth2 and so on, at most 7. As on a laptop
+	// on Wi-Fi and a cable, the first one's default route wins, whatever address
+	// a packet leaves from; what is bound to another device goes its way.
+	More []Uplink
 }
+
+// Uplink is one more interface of a host, with the fields of HostConfig.
+type Uplink struct {
+	Behind        *Box
+	Stack         Stack
+	Addresses     int
+	Delay, Jitter time.Duration
+	Loss          float64
+}
+
+// uplinks are all of a host, the first included, checked and with the defaults in.
+func (c HostConfig) uplinks() ([]Uplink, error) {
+	all := append([]Uplink{{c.Behind, c.Stack, c.Addresses, c.Delay, c.Jitter, c.Loss}}, c.More...)
+	if len(all) > maxUplinks {
+		return nil, fmt.Errorf("%d uplinks: want at most %d", len(all), maxUplinks)
+	}
+	for n := range all {
+		u := &all[n]
+		if u.Addresses == 0 {
+			u.Addresses = 1
+		}
+		if u.Addresses < 0 || u.Addresses > maxAddresses {
+			return nil, fmt.Errorf("%d addresses: want 1 to %d", u.Addresses, maxAddresses)
+		}
+		if u.Stack > DualStack {
+			return nil, fmt.Errorf("no host has the address families %d", u.Stack)
+		}
+	}
+	return all, nil
+}
+
+const maxUplinks = 8
 
 func (l Link) check() error {
 	if l.Delay < 0 || l.Jitter < 0 || !(l.Loss >= 0 && l.Loss <= 1) {
@@ -199,6 +278,11 @@ func (c NAT) filled() (NAT, error) {
 	if c.LAN.IsValid() && (!c.LAN.Addr().Is4() || c.LAN.Bits() < 16 || c.LAN.Bits() > 29 || c.LAN != c.LAN.Masked()) {
 		return c, fmt.Errorf("LAN %q: want an IPv4 network between /16 and /29", c.LAN)
 	}
+	if c.V6 != nil {
+		if err := c.V6.check(); err != nil {
+			return c, err
+		}
+	}
 	return c, Link{c.Delay, c.Jitter, c.Loss}.check()
 }
 
@@ -207,7 +291,7 @@ func (c NAT) checkKernel() error {
 	ports := c.Ports.Kind == nat.DeltaUnknown || c.Ports.Kind == nat.Equal || c.Ports.Kind == nat.Random
 	if !ports || c.Mapping != nat.BehaviorUnknown || c.Filtering != nat.BehaviorUnknown || c.Range != [2]uint16{} ||
 		c.Foreign != 0 || c.Externals > 1 || c.Arbitrary || c.NoSimultaneousOpen || c.EndOnRST || c.EndOnFIN ||
-		c.UDPLifetime != 0 || c.TCPLifetime != 0 || c.Firewall || c.Hairpin {
+		c.UDPLifetime != 0 || c.TCPLifetime != 0 || c.Firewall || c.Hairpin || c.V6 != nil {
 		return fmt.Errorf("a kernel NAT takes no other behaviour than ports (equal or random), refusal and what it blocks")
 	}
 	return nil

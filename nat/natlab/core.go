@@ -7,7 +7,8 @@ import "net/netip"
 type core struct {
 	lab    *Lab
 	routes map[netip.Addr]*link
-	nets   int // handed out
+	nets   int // handed out, of IPv4
+	nets6  int // and of IPv6, those of firewalls included
 }
 
 // fromBelow forwards what a host or box sends to the internet.
@@ -17,7 +18,7 @@ func (c *core) fromBelow(p *packet, from *link) {
 		return
 	}
 	c.lab.show(p)
-	if p.dst.Addr() == from.gateway {
+	if p.dst.Addr() == from.gateway(p) {
 		if r, ok := p.echo(); ok {
 			c.send(&r)
 		}
@@ -25,7 +26,7 @@ func (c *core) fromBelow(p *packet, from *link) {
 	}
 	if p.ttl() <= 1 {
 		c.lab.dropped("internet", p, "ttl")
-		if r, ok := p.failure(icmpTimeExceeded, 0, from.gateway); ok {
+		if r, ok := p.expired(from.gateway(p)); ok {
 			c.send(&r)
 		}
 		return
@@ -57,11 +58,26 @@ func (c *core) attach(a netip.Addr, k *link) bool {
 
 func (c *core) detach(a netip.Addr) { delete(c.routes, a) }
 
-// network gives one that nobody has yet; nil when there is none left.
-func (c *core) network(bool) *subnet {
-	if c.nets == maxPublic {
+// networks gives ones that nobody has yet; false when there are none left.
+func (c *core) networks(want Stack, _ bool) (nets networks, ok bool) {
+	if want.has4() {
+		if c.nets == maxPublic {
+			return networks{}, false
+		}
+		nets.v4 = newSubnet(public(c.nets))
+		c.nets++
+	}
+	if want.has6() {
+		nets.v6 = c.network6()
+	}
+	return nets, nets.v6 != nil || !want.has6()
+}
+
+// network6 gives a global IPv6 network; nil when there is none left.
+func (c *core) network6() *subnet {
+	if c.nets6 == maxPublic6 {
 		return nil
 	}
-	c.nets++
-	return newSubnet(public(c.nets - 1))
+	c.nets6++
+	return newSubnet(public6(c.nets6))
 }

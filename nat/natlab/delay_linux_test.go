@@ -20,7 +20,7 @@ func roundTrip(t testing.TB, h *Host, to netip.Addr) time.Duration {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	p := ping(h.Addr(), to, icmpEcho, 4711)
+	p := ping(h.Addr(), to, echoRequest, 4711)
 	start := time.Now()
 	conn.WriteTo(p.b[p.l4:], &net.IPAddr{IP: to.AsSlice()})
 	conn.SetReadDeadline(start.Add(patience))
@@ -29,7 +29,7 @@ func roundTrip(t testing.TB, h *Host, to netip.Addr) time.Duration {
 		if err != nil {
 			t.Fatalf("no answer to a ping from %v to %v: %v", h.Addr(), to, err)
 		}
-		if n >= 8 && b[0] == icmpEchoReply && bytes.Equal(b[4:6], p.b[p.l4+4:p.l4+6]) && from.String() == to.String() {
+		if n >= 8 && b[0] == icmpTypes[echoReply] && bytes.Equal(b[4:6], p.b[p.l4+4:p.l4+6]) && from.String() == to.String() {
 			return time.Since(start)
 		}
 	}

@@ -1,7 +1,8 @@
 // Package natlab is a laboratory of simulated networks: hosts behind NATs of
 // every kind, on a closed internet inside one process, with real kernel TCP.
 //
-// A host is a Linux network namespace with one TUN device. This process holds
+// A host is a Linux network namespace with a TUN device for each of its
+// interfaces, which is one unless HostConfig.More adds others. This process holds
 // the other ends of all of them and is the internet and every NAT in between.
 // The hosts' kernels do TCP, UDP and ICMP; the lab only delays, loses,
 // translates, filters and routes packets. Nothing leaves the machine, nothing
@@ -57,6 +58,21 @@
 // broadcast and multicast included, without the box's Delay. Packets that
 // carry a source address from elsewhere are dropped.
 //
+// # IPv6 and several interfaces
+//
+//	lab.NAT(natlab.NAT{V6: &natlab.V6{Refuse: natlab.RST}})
+//	lab.Host(natlab.HostConfig{Behind: home, Stack: natlab.DualStack})
+//	lab.Host(natlab.HostConfig{Behind: cable, More: []natlab.Uplink{{Behind: mobile}}})
+//
+// IPv6 is routed and never translated: a host has an address of the global /64
+// of its box, such as 2a00:5:1::a, and a stateful firewall, NAT.V6, stands
+// before it, whatever the box does to IPv4. V6.ULA adds unique local addresses
+// (fd5a:…), which serve among the hosts of one box. There are no link-local
+// addresses, router advertisements or neighbour discovery: a TUN needs none.
+//
+// A host with several interfaces has a default route by each, of which the first
+// one's wins; Host.Bridge adds an interface that leads nowhere, as containers do.
+//
 // Every box and the internet's core take one from the TTL: a SYN sent with
 // TTL 1 dies at the sender's own NAT, 2 at the core, 3 at the peer's NAT, and
 // 4 arrives; behind a carrier's NAT it is one more. The router where a packet
@@ -86,11 +102,12 @@
 // the pattern (Independent) or a random one (the others). TCP, UDP and ICMP
 // have ports and counters of their own.
 //
-// NAT.Kernel asks for Linux's own NAT (nftables masquerade) instead.
+// NAT.Kernel asks for Linux's own NAT (nftables masquerade) instead; it has no
+// IPv6.
 //
 // # Limits
 //
-// IPv4 only. One interface per host. A lab holds 10800 hosts and boxes with
-// public addresses. A link holds 32768 packets under way in each direction
+// A lab holds 10800 hosts and boxes with public IPv4 addresses, and 65535 IPv6
+// networks. IPv6 packets with extension headers don't cross a box. A link holds 32768 packets under way in each direction
 // and loses what is more.
 package natlab

@@ -25,13 +25,13 @@ func (b *Box) fromBelow(p *packet, from *link) {
 		b.lab.deliver(b.kernel.lan, p)
 		return
 	}
-	if dst == from.gateway {
+	if dst == from.gateway(p) || dst == b.own6 {
 		b.answer(p)
 		return
 	}
 	if p.ttl() <= 1 {
 		b.dropped(p, "ttl")
-		if r, ok := p.failure(icmpTimeExceeded, 0, from.gateway); ok {
+		if r, ok := p.expired(from.gateway(p)); ok {
 			b.inside(&r)
 		}
 		return
@@ -41,11 +41,37 @@ func (b *Box) fromBelow(p *packet, from *link) {
 		b.hairpin(p)
 		return
 	}
-	if v := b.nat.outbound(b.lab.now, p); !v.pass {
+	if v := b.leave(p); !v.pass {
 		b.dropped(p, v.why)
 		return
 	}
 	b.link.send(p, false)
+}
+
+// leave translates or notes what goes out.
+func (b *Box) leave(p *packet) verdict {
+	switch {
+	case !p.six():
+		return b.nat.outbound(b.lab.now, p)
+	case p.src.Addr().IsPrivate() || p.dst.Addr().IsPrivate():
+		return drop("unique local address beyond its site") // RFC 4193 §4.3
+	case b.wall == nil:
+		return b.cfg.permits(p, true)
+	}
+	return b.wall.outbound(b.lab.now, p)
+}
+
+// arrive does for what comes in what leave does for what goes out.
+func (b *Box) arrive(p *packet) verdict {
+	switch {
+	case !p.six():
+		return b.nat.inbound(b.lab.now, p)
+	case b.wall == nil && p.dst.Addr() != b.own6:
+		return b.cfg.permits(p, false)
+	case b.wall == nil:
+		return verdict{refuse: true, why: "nothing listens"}
+	}
+	return b.wall.inbound(b.lab.now, p)
 }
 
 // fromAbove takes what comes from the internet's side.
@@ -60,7 +86,7 @@ func (b *Box) fromAbove(p *packet) {
 	}
 	if p.ttl() <= 1 {
 		b.dropped(p, "ttl")
-		if r, ok := p.failure(icmpTimeExceeded, 0, b.outerFor(p)); ok {
+		if r, ok := p.expired(b.outerFor(p)); ok {
 			b.link.send(&r, false)
 		}
 		return
@@ -73,33 +99,36 @@ func (b *Box) fromAbove(p *packet) {
 
 // enter lets p in if the filter does. Otherwise it gives the answer, if any.
 func (b *Box) enter(p *packet) (answer packet, ok bool) {
-	v := b.nat.inbound(b.lab.now, p)
+	v := b.arrive(p)
 	if v.pass {
 		b.inside(p)
 		return packet{}, false
 	}
-	if r, ok := p.echo(); ok && b.nat.mine(p.dst.Addr()) {
+	if r, ok := p.echo(); ok && (b.nat.mine(p.dst.Addr()) || p.dst.Addr() == b.own6) {
 		return r, true
 	}
 	b.dropped(p, v.why)
 	if !v.refuse {
 		return packet{}, false
 	}
-	code := uint8(codePort)
-	switch b.cfg.Refuse {
+	why, refuse := noPort, b.cfg.Refuse
+	if p.six() {
+		refuse = b.cfg.V6.Refuse
+	}
+	switch refuse {
 	case Drop:
 		return packet{}, false
 	case RST:
 		return p.reset()
 	case ProhibitedICMP:
-		code = codeProhibited
+		why = prohibited
 	case HostICMP:
-		code = codeHostProhibited
+		why = hostProhibited
 	}
-	if p.proto == protoICMP {
+	if p.isICMP() {
 		return packet{}, false
 	}
-	return p.failure(icmpUnreachable, code, b.outerFor(p))
+	return p.failure(unreachable, why, b.outerFor(p))
 }
 
 // hairpin turns a packet for one of the box's own addresses back inside.
@@ -124,7 +153,7 @@ func (b *Box) answer(p *packet) {
 	case protoTCP:
 		r, ok = p.reset()
 	case protoUDP:
-		r, ok = p.failure(icmpUnreachable, codePort, p.dst.Addr())
+		r, ok = p.failure(unreachable, noPort, p.dst.Addr())
 	}
 	if ok {
 		b.inside(&r)
@@ -149,7 +178,10 @@ func (b *Box) flood(p *packet, from *link) {
 
 // outerFor is the address under which the box writes to the sender of p.
 func (b *Box) outerFor(p *packet) netip.Addr {
-	if b.cfg.Firewall {
+	switch {
+	case p.six():
+		return b.own6
+	case b.cfg.Firewall:
 		return b.nat.externals[0]
 	}
 	return p.dst.Addr()

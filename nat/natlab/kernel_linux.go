@@ -43,19 +43,19 @@ func (r *router) boot(b *Box) (err error) {
 	if r.lan, err = openTUN("lan"); err != nil {
 		return err
 	}
-	if err := r.wan.configure(b.nat.externals, b.link.net.prefix); err != nil {
+	if err := r.wan.configure(b.link.nets.v4.within(b.nat.externals)); err != nil {
 		return err
 	}
-	if err := r.wan.route(everywhere, b.link.gateway); err != nil {
+	if err := r.wan.route(everywhere, b.link.nets.v4.gateway(), 0); err != nil {
 		return err
 	}
 	for _, n := range []*subnet{b.lan, b.carrier} {
-		if err := r.lan.configure([]netip.Addr{n.gateway()}, n.prefix); err != nil {
+		if err := r.lan.configure(n.within([]netip.Addr{n.gateway()})); err != nil {
 			return err
 		}
 	}
 	// Inner networks of firewalls behind this box.
-	if err := r.lan.route(netip.MustParsePrefix("10.0.0.0/8"), netip.Addr{}); err != nil {
+	if err := r.lan.route(netip.MustParsePrefix("10.0.0.0/8"), netip.Addr{}, 0); err != nil {
 		return err
 	}
 	// /proc/sys/net shows the namespace of the thread that looks.
@@ -128,11 +128,11 @@ func refusal(r Refusal) expr.Any {
 	case Drop:
 		return &expr.Verdict{Kind: expr.VerdictDrop}
 	case PortICMP:
-		return icmp(codePort)
+		return icmp(noPort.v4)
 	case ProhibitedICMP:
-		return icmp(codeProhibited)
+		return icmp(prohibited.v4)
 	case HostICMP:
-		return icmp(codeHostProhibited)
+		return icmp(hostProhibited.v4)
 	}
 	return nil
 }

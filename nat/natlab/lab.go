@@ -156,7 +156,7 @@ func (l *Lab) read(t *tun, enter func(*packet)) {
 		}
 		p, ok := parse(b[:n])
 		if !ok {
-			continue // IPv6, which a kernel tries by itself
+			continue // not an IP packet that the lab knows
 		}
 		l.mu.Lock()
 		l.now, l.out = l.clock(), out[:0]

@@ -55,7 +55,7 @@ func TestLeak(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := l.NAT(NAT{Kernel: true, LAN: server.link.net.prefix, Externals: 2}); err == nil {
+		if _, err := l.NAT(NAT{Kernel: true, LAN: server.ifaces[0].link.nets.v4.prefix, Externals: 2}); err == nil {
 			t.Error("a bad NAT was made")
 		}
 	}

@@ -13,7 +13,7 @@ type upper interface {
 	fromBelow(p *packet, from *link)
 	attach(a netip.Addr, k *link) bool // routes a to k; false if a is taken
 	detach(a netip.Addr)
-	network(forBox bool) *subnet // in which a new child gets its addresses; nil if none is left
+	networks(want Stack, forBox bool) (networks, bool) // in which a new child gets its addresses; false if there are none
 }
 
 // lower is what a link leads down to: a box or a host.
@@ -28,19 +28,18 @@ const maxQueued = 1 << 15
 // link joins a host or a box to what is above it. The lab's lock guards it.
 type link struct {
 	Link
-	lab     *Lab
-	parent  upper
-	child   lower
-	net     *subnet
-	gateway netip.Addr // the parent's address on this link
-	cut     bool
-	rng     [2]*rand.Rand    // by direction, so that one draws the same whatever the other does
-	last    [2]time.Duration // latest arrival
-	queued  [2]int
+	lab    *Lab
+	parent upper
+	child  lower
+	nets   networks
+	cut    bool
+	rng    [2]*rand.Rand    // by direction, so that one draws the same whatever the other does
+	last   [2]time.Duration // latest arrival
+	queued [2]int
 }
 
-// join links child to what it is behind, with n addresses.
-func (l *Lab) join(child lower, behind *Box, n int, quality Link) (*link, []netip.Addr, error) {
+// join links child to what it is behind, with n addresses of each family.
+func (l *Lab) join(child lower, behind *Box, want Stack, n int, quality Link) (*link, []netip.Addr, error) {
 	if err := quality.check(); err != nil {
 		return nil, nil, err
 	}
@@ -52,25 +51,51 @@ func (l *Lab) join(child lower, behind *Box, n int, quality Link) (*link, []neti
 		parent = behind
 	}
 	_, forBox := child.(*Box)
-	k := &link{Link: quality, lab: l, parent: parent, child: child, net: parent.network(forBox), rng: [2]*rand.Rand{l.random(), l.random()}}
-	if k.net == nil {
+	nets, ok := parent.networks(want, forBox)
+	switch {
+	case !ok && behind != nil && want.has6():
+		return nil, nil, fmt.Errorf("behind %q, which has no IPv6", behind.cfg.Name)
+	case !ok:
 		return nil, nil, errFull
 	}
-	k.gateway = k.net.gateway()
-	addrs, err := k.number(n)
-	return k, addrs, err
+	k := &link{Link: quality, lab: l, parent: parent, child: child, nets: nets, rng: [2]*rand.Rand{l.random(), l.random()}}
+	var addrs []netip.Addr
+	for _, s := range nets.each() {
+		more, err := k.number(s, n)
+		if err != nil {
+			k.release(addrs)
+			return nil, nil, err
+		}
+		addrs = append(addrs, more...)
+	}
+	return k, addrs, nil
 }
 
 var errFull = errors.New("no network left on the internet")
 
-// number gives the link's child n addresses.
-func (k *link) number(n int) ([]netip.Addr, error) {
+// gateway is the parent's address on this link, of the packet's family; zero
+// where the link does not have that.
+func (k *link) gateway(p *packet) netip.Addr {
+	s := k.nets.v4
+	if p.six() {
+		if s = k.nets.v6; s == nil || k.nets.ula != nil && (p.src.Addr().IsPrivate() || p.dst.Addr().IsPrivate()) {
+			s = k.nets.ula
+		}
+	}
+	if s == nil {
+		return netip.Addr{}
+	}
+	return s.gateway()
+}
+
+// number gives the link's child n addresses in s.
+func (k *link) number(s *subnet, n int) ([]netip.Addr, error) {
 	var addrs []netip.Addr
 	for range n {
-		a, ok := k.net.take()
+		a, ok := s.take()
 		if !ok {
 			k.release(addrs)
-			return nil, fmt.Errorf("network %v is full", k.net.prefix)
+			return nil, fmt.Errorf("network %v is full", s.prefix)
 		}
 		if !k.parent.attach(a, k) {
 			k.release(addrs)

@@ -10,10 +10,10 @@ import (
 // sink is the far end of a link under test.
 type sink struct{ arrived []time.Duration }
 
-func (s *sink) fromBelow(p *packet, k *link)  { s.arrived = append(s.arrived, k.lab.now) }
-func (s *sink) attach(netip.Addr, *link) bool { return true }
-func (s *sink) detach(a netip.Addr)           {}
-func (s *sink) network(bool) *subnet          { return nil }
+func (s *sink) fromBelow(p *packet, k *link)          { s.arrived = append(s.arrived, k.lab.now) }
+func (s *sink) attach(netip.Addr, *link) bool         { return true }
+func (s *sink) detach(a netip.Addr)                   {}
+func (s *sink) networks(Stack, bool) (networks, bool) { return networks{}, true }
 
 // newTestLink is a link whose clock the test turns by hand.
 func newTestLink(quality Link) (*link, *sink) {

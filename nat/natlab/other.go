@@ -22,7 +22,7 @@ func Main() {}
 
 const maxPacket = 0
 
-var everywhere netip.Prefix
+var everywhere, everywhere6 netip.Prefix
 
 type alarm struct{}
 
@@ -40,11 +40,12 @@ func (*namespace) close()                   {}
 
 type tun struct{ file *os.File }
 
-func openTUN(string) (*tun, error)                      { return nil, errNeedsLinux }
-func loopbackUp() error                                 { return errNeedsLinux }
-func (*tun) configure([]netip.Addr, netip.Prefix) error { return errNeedsLinux }
-func (*tun) route(netip.Prefix, netip.Addr) error       { return errNeedsLinux }
-func (*tun) close()                                     {}
+func openTUN(string) (*tun, error)                     { return nil, errNeedsLinux }
+func loopbackUp() error                                { return errNeedsLinux }
+func looseReversePath() error                          { return errNeedsLinux }
+func (*tun) configure([]netip.Prefix) error            { return errNeedsLinux }
+func (*tun) route(netip.Prefix, netip.Addr, int) error { return errNeedsLinux }
+func (*tun) close()                                    {}
 
 type router struct {
 	ns       *namespace

@@ -5,11 +5,14 @@ import (
 	"net/netip"
 )
 
-// The protocols that a NAT translates, by their IANA numbers.
+// The protocols that a box lets through, by their IANA numbers.
 const (
-	protoICMP = 1
-	protoTCP  = 6
-	protoUDP  = 17
+	protoICMP   = 1
+	protoTCP    = 6
+	protoUDP    = 17
+	protoICMPv6 = 58
+
+	protoFragment = 44 // IPv6's header of fragments
 )
 
 // TCP flags, as they stand in byte 13 of the header (RFC 9293 §3.1).
@@ -23,12 +26,13 @@ const (
 
 const (
 	ipHeader  = 20 // without options, which the lab never writes
+	ip6Header = 40 // without extension headers
 	tcpHeader = 20
 )
 
-// packet is an IPv4 packet and what its headers say. The bytes and the fields
-// are kept in step by the set methods. Everything above this file deals in
-// netip addresses; a second address family is a matter of parse and rewrite.
+// packet is an IPv4 or IPv6 packet and what its headers say. The bytes and the
+// fields are kept in step by the set methods. Above this file and icmp.go the
+// two families differ in their addresses only.
 type packet struct {
 	b        []byte         // cut to the total length
 	proto    uint8          // IANA number
@@ -37,12 +41,21 @@ type packet struct {
 	src, dst netip.AddrPort // port 0 where there is none; an echo's id is the port of the side that asks
 }
 
-// parse reads the headers of b. It refuses what is not a whole IPv4 packet.
+// parse reads the headers of b. It refuses what is not a whole IP packet.
 func parse(b []byte) (packet, bool) {
-	if len(b) < ipHeader || int(binary.BigEndian.Uint16(b[2:])) > len(b) {
+	length := 0
+	switch {
+	case len(b) < ipHeader:
+		return packet{}, false
+	case b[0]>>4 == 6:
+		length = ip6Header + int(binary.BigEndian.Uint16(b[4:]))
+	default:
+		length = int(binary.BigEndian.Uint16(b[2:]))
+	}
+	if length > len(b) {
 		return packet{}, false
 	}
-	b = b[:binary.BigEndian.Uint16(b[2:])]
+	b = b[:length]
 	p, ok := parseHeaders(b)
 	if ok && p.proto == protoTCP && !p.fragment && len(b) < p.l4+tcpHeader {
 		return packet{}, false
@@ -53,14 +66,10 @@ func parse(b []byte) (packet, bool) {
 // parseHeaders reads as much as an ICMP error quotes: the IP header and 8
 // bytes more (RFC 792).
 func parseHeaders(b []byte) (packet, bool) {
-	if len(b) < ipHeader || b[0]>>4 != 4 {
+	p, ok := parseIP(b)
+	if !ok {
 		return packet{}, false
 	}
-	p := packet{b: b, proto: b[9], l4: int(b[0]&15) * 4}
-	if p.l4 < ipHeader || len(b) < p.l4 {
-		return packet{}, false
-	}
-	p.fragment = binary.BigEndian.Uint16(b[6:])&0x3fff != 0 // more to come, or an offset
 	var from, to uint16
 	if t := b[p.l4:]; !p.fragment {
 		switch p.proto {
@@ -69,22 +78,50 @@ func parseHeaders(b []byte) (packet, bool) {
 				return packet{}, false
 			}
 			from, to = binary.BigEndian.Uint16(t), binary.BigEndian.Uint16(t[2:])
-		case protoICMP:
+		case protoICMP, protoICMPv6:
 			if len(t) < 8 {
 				return packet{}, false
 			}
-			switch t[0] {
-			case icmpEcho:
+			switch p.icmp() {
+			case echoRequest:
 				from = binary.BigEndian.Uint16(t[4:])
-			case icmpEchoReply:
+			case echoReply:
 				to = binary.BigEndian.Uint16(t[4:])
 			}
 		}
 	}
-	p.src = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[12:])), from)
-	p.dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[16:])), to)
+	p.src = netip.AddrPortFrom(p.src.Addr(), from)
+	p.dst = netip.AddrPortFrom(p.dst.Addr(), to)
 	return p, true
 }
+
+// parseIP reads the IP header: addresses without ports.
+func parseIP(b []byte) (packet, bool) {
+	switch {
+	case len(b) >= ipHeader && b[0]>>4 == 4:
+		p := packet{b: b, proto: b[9], l4: int(b[0]&15) * 4}
+		if p.l4 < ipHeader || len(b) < p.l4 || p.proto == protoICMPv6 {
+			return packet{}, false
+		}
+		p.fragment = binary.BigEndian.Uint16(b[6:])&0x3fff != 0 // more to come, or an offset
+		p.src = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[12:])), 0)
+		p.dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[16:])), 0)
+		return p, true
+	case len(b) >= ip6Header && b[0]>>4 == 6:
+		src, dst := netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:]))
+		if src.Is4In6() || dst.Is4In6() || b[6] == protoICMP { // nobody's on a wire
+			return packet{}, false
+		}
+		return packet{
+			b: b, proto: b[6], l4: ip6Header, fragment: b[6] == protoFragment,
+			src: netip.AddrPortFrom(src, 0), dst: netip.AddrPortFrom(dst, 0),
+		}, true
+	}
+	return packet{}, false
+}
+
+// six reports whether the packet is IPv6.
+func (p *packet) six() bool { return p.b[0]>>4 == 6 }
 
 // clone copies the bytes, so that the packet outlives the buffer it was read into.
 func (p packet) clone() packet {
@@ -103,41 +140,65 @@ func (p *packet) flags() uint8 {
 // syn reports whether the packet asks for a new connection.
 func (p *packet) syn() bool { return p.flags()&(flagSYN|flagACK|flagRST) == flagSYN }
 
-func (p *packet) ttl() uint8 { return p.b[8] }
+// lives is where the TTL stands, which IPv6 calls the hop limit.
+func (p *packet) lives() *byte {
+	if p.six() {
+		return &p.b[7]
+	}
+	return &p.b[8]
+}
+
+func (p *packet) ttl() uint8 { return *p.lives() }
 
 // age takes one from the TTL, which must not be 0.
 func (p *packet) age() {
+	if p.six() {
+		p.b[7]--
+		return
+	}
 	old := [2]byte(p.b[8:10])
 	p.b[8]--
 	adjust(p.b[10:12], old[:], p.b[8:10])
 }
 
+// addresses is where the source stands, and behind it the destination.
+func (p *packet) addresses() []byte {
+	if p.six() {
+		return p.b[8:40]
+	}
+	return p.b[12:20]
+}
+
 // setSrc rewrites the source address and port, and every checksum over them.
 func (p *packet) setSrc(to netip.AddrPort) {
-	p.rewrite(12, 0, p.proto == protoICMP && p.b[p.l4] != icmpEcho, to)
+	both := p.addresses()
+	p.rewrite(both[:len(both)/2], 0, p.isICMP() && p.icmp() != echoRequest, to)
 	p.src = to
 }
 
 // setDst does for the destination what setSrc does for the source.
 func (p *packet) setDst(to netip.AddrPort) {
-	p.rewrite(16, 2, p.proto == protoICMP && p.b[p.l4] != icmpEchoReply, to)
+	both := p.addresses()
+	p.rewrite(both[len(both)/2:], 2, p.isICMP() && p.icmp() != echoReply, to)
 	p.dst = to
 }
 
-// rewrite puts to's address at b[address:] and, unless portless, its port at
-// b[l4+port:]. A quoted packet may end before its checksum.
-func (p *packet) rewrite(address, port int, portless bool, to netip.AddrPort) {
-	was, is := p.b[address:address+4], to.Addr().As4()
-	adjust(p.b[10:12], was, is[:])
-	sum := p.transportSum()
-	if sum != nil && p.proto != protoICMP {
-		adjust(sum, was, is[:])
+// rewrite puts to's address at was, which is of the same family, and unless
+// portless, its port at b[l4+port:]. A quoted packet may end before its checksum.
+func (p *packet) rewrite(was []byte, port int, portless bool, to netip.AddrPort) {
+	is := to.Addr().AsSlice()
+	if !p.six() {
+		adjust(p.b[10:12], was, is)
 	}
-	copy(was, is[:])
+	sum := p.transportSum()
+	if sum != nil && p.proto != protoICMP { // whose sum leaves the addresses out
+		adjust(sum, was, is)
+	}
+	copy(was, is)
 	if portless {
 		return
 	}
-	if p.proto == protoICMP {
+	if p.isICMP() {
 		port = 4 // the id
 	}
 	at, value := p.b[p.l4+port:p.l4+port+2], [2]byte{byte(to.Port() >> 8), byte(to.Port())}
@@ -154,7 +215,7 @@ func (p *packet) rewrite(address, port int, portless bool, to netip.AddrPort) {
 func (p *packet) transportSum() []byte {
 	at := p.l4
 	switch p.proto {
-	case protoICMP:
+	case protoICMP, protoICMPv6:
 		at += 2
 	case protoTCP:
 		at += 16
@@ -168,26 +229,42 @@ func (p *packet) transportSum() []byte {
 }
 
 // build makes a packet with TTL 64 around a transport segment, whose checksum
-// is filled in here.
+// is filled in here. proto is protoICMP in both families.
 func build(proto uint8, src, dst netip.Addr, segment []byte) packet {
-	b := make([]byte, ipHeader, ipHeader+len(segment))
-	b[0] = 4<<4 | ipHeader/4
-	binary.BigEndian.PutUint16(b[2:], uint16(ipHeader+len(segment)))
-	b[6] = 0x40 // don't fragment
-	b[8], b[9] = 64, proto
-	from, to := src.As4(), dst.As4()
-	copy(b[12:], from[:])
-	copy(b[16:], to[:])
-	binary.BigEndian.PutUint16(b[10:], checksum(0, b))
+	var b []byte
+	if src.Is4() {
+		b = make([]byte, ipHeader, ipHeader+len(segment))
+		b[0] = 4<<4 | ipHeader/4
+		binary.BigEndian.PutUint16(b[2:], uint16(ipHeader+len(segment)))
+		b[6] = 0x40 // don't fragment
+		b[8], b[9] = 64, proto
+		copy(b[12:], src.AsSlice())
+		copy(b[16:], dst.AsSlice())
+		binary.BigEndian.PutUint16(b[10:], checksum(0, b))
+	} else {
+		if proto == protoICMP {
+			proto = protoICMPv6
+		}
+		b = make([]byte, ip6Header, ip6Header+len(segment))
+		b[0] = 6 << 4
+		binary.BigEndian.PutUint16(b[4:], uint16(len(segment)))
+		b[6], b[7] = proto, 64
+		copy(b[8:], src.AsSlice())
+		copy(b[24:], dst.AsSlice())
+	}
 	p, _ := parseHeaders(append(b, segment...))
 	if sum := p.transportSum(); sum != nil {
-		var start uint32
-		if proto != protoICMP {
-			start = pseudo(b[12:20], proto, len(segment))
-		}
-		binary.BigEndian.PutUint16(sum, checksum(start, p.b[p.l4:]))
+		binary.BigEndian.PutUint16(sum, checksum(p.pseudo(), p.b[p.l4:]))
 	}
 	return p
+}
+
+// pseudo is the sum of what the transport's checksum covers besides the segment.
+func (p *packet) pseudo() uint32 {
+	if p.proto == protoICMP {
+		return 0
+	}
+	return pseudo(p.addresses(), p.proto, len(p.b)-p.l4)
 }
 
 // reset is the RST that answers p, as a closed port sends it (RFC 9293

@@ -38,9 +38,11 @@ func udp(src, dst netip.AddrPort, payload ...byte) packet {
 	return p
 }
 
-func ping(src, dst netip.Addr, kind uint8, id uint16) packet {
+func ping(src, dst netip.Addr, kind message, id uint16) packet {
 	t := make([]byte, 12)
-	t[0] = kind
+	if t[0] = icmpTypes[kind]; src.Is6() {
+		t[0] = icmpv6Types[kind]
+	}
 	binary.BigEndian.PutUint16(t[4:], id)
 	return build(protoICMP, src, dst, t)
 }
@@ -52,11 +54,7 @@ func resumTransport(p *packet) {
 		return
 	}
 	sum[0], sum[1] = 0, 0
-	var start uint32
-	if p.proto != protoICMP {
-		start = pseudo(p.b[12:20], p.proto, len(p.b)-p.l4)
-	}
-	v := checksum(start, p.b[p.l4:])
+	v := checksum(p.pseudo(), p.b[p.l4:])
 	if v == 0 && p.proto == protoUDP {
 		v = 0xffff
 	}
@@ -67,14 +65,10 @@ func resumTransport(p *packet) {
 // its fields say.
 func sound(t *testing.T, p packet) {
 	t.Helper()
-	if checksum(0, p.b[:p.l4]) != 0 {
+	if !p.six() && checksum(0, p.b[:p.l4]) != 0 {
 		t.Errorf("IP checksum of %x wrong", p.b)
 	}
-	var start uint32
-	if p.proto != protoICMP {
-		start = pseudo(p.b[12:20], p.proto, len(p.b)-p.l4)
-	}
-	if checksum(start, p.b[p.l4:]) != 0 {
+	if checksum(p.pseudo(), p.b[p.l4:]) != 0 {
 		t.Errorf("transport checksum of %x wrong", p.b)
 	}
 	again, ok := parse(p.b)
@@ -93,19 +87,22 @@ func TestChecksumVector(t *testing.T) {
 // Incremental checksums equal those computed in full, for any rewriting.
 func TestRewrite(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	endpoint := func() netip.AddrPort {
-		var a [4]byte
-		binary.BigEndian.PutUint32(a[:], rng.Uint32())
-		return netip.AddrPortFrom(netip.AddrFrom4(a), uint16(1+rng.IntN(65535)))
-	}
-	for range 20000 {
+	for n := range 20000 {
+		endpoint := func() netip.AddrPort {
+			a := make([]byte, 4+n%2*12) // IPv4 and IPv6 in turn
+			for i := range a {
+				a[i] = byte(rng.Uint32())
+			}
+			addr, _ := netip.AddrFromSlice(a)
+			return netip.AddrPortFrom(addr, uint16(1+rng.IntN(65535)))
+		}
 		payload := make([]byte, rng.IntN(9))
 		for i := range payload {
 			payload[i] = byte(rng.Uint32())
 		}
 		a, b, c, d := endpoint(), endpoint(), endpoint(), endpoint()
 		tests := []packet{tcp(a, b, flagSYN, payload...), udp(a, b, payload...),
-			ping(a.Addr(), b.Addr(), icmpEcho, a.Port()), ping(a.Addr(), b.Addr(), icmpEchoReply, b.Port())}
+			ping(a.Addr(), b.Addr(), echoRequest, a.Port()), ping(a.Addr(), b.Addr(), echoReply, b.Port())}
 		for _, p := range tests {
 			sound(t, p)
 			if p.src.Port() != 0 {
@@ -170,7 +167,7 @@ func TestReset(t *testing.T) {
 
 func TestFailure(t *testing.T) {
 	p := tcp(inside1, outside1, flagSYN, bytes.Repeat([]byte{7}, 1000)...)
-	r, ok := p.failure(icmpTimeExceeded, 0, external)
+	r, ok := p.expired(external)
 	if !ok {
 		t.Fatal("no error")
 	}
@@ -179,15 +176,31 @@ func TestFailure(t *testing.T) {
 	if len(r.b) != 576 || !ok || q.src != inside1 || q.dst != outside1 || r.src.Addr() != external || r.dst.Addr() != inside1.Addr() {
 		t.Errorf("%d bytes %v > %v quoting %v > %v", len(r.b), r.src, r.dst, q.src, q.dst)
 	}
-	if _, ok := r.failure(icmpTimeExceeded, 0, external); ok {
+	if _, ok := r.expired(external); ok {
 		t.Error("an error was answered by an error")
+	}
+	six := netip.MustParseAddrPort("[2a00:1:1::a]:4000")
+	p = tcp(six, six, flagSYN, bytes.Repeat([]byte{7}, 1400)...)
+	r, ok = p.expired(netip.IPv6Loopback())
+	if !ok {
+		t.Fatal("no error over IPv6")
+	}
+	sound(t, r)
+	if q, ok := r.quoted(); len(r.b) != 1280 || !ok || q.src != six || r.b[r.l4] != 3 {
+		t.Errorf("%d bytes of type %d quoting %v", len(r.b), r.b[r.l4], q.src)
+	}
+	if _, ok := p.expired(external); ok {
+		t.Error("an IPv4 router answers IPv6")
 	}
 }
 
 func FuzzParse(f *testing.F) {
-	seeds := []packet{tcp(inside1, outside1, flagSYN), udp(inside1, outside1, 1), ping(inside1.Addr(), external, icmpEcho, 9)}
-	failure, _ := seeds[0].failure(icmpUnreachable, codePort, external)
-	for _, p := range append(seeds, failure) {
+	seeds := []packet{tcp(inside1, outside1, flagSYN), udp(inside1, outside1, 1), ping(inside1.Addr(), external, echoRequest, 9)}
+	a, b := netip.MustParseAddrPort("[2a00:1:1::a]:4000"), netip.MustParseAddrPort("[2a00:2:1::a]:80")
+	seeds = append(seeds, tcp(a, b, flagSYN), udp(a, b, 1), ping(a.Addr(), b.Addr(), echoRequest, 9))
+	failure, _ := seeds[0].failure(unreachable, noPort, external)
+	failure6, _ := seeds[3].failure(unreachable, noPort, b.Addr())
+	for _, p := range append(seeds, failure, failure6) {
 		f.Add(p.b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -200,12 +213,16 @@ func FuzzParse(f *testing.F) {
 		}
 		p.reset()
 		p.echo()
-		p.failure(icmpUnreachable, codePort, external)
+		p.failure(unreachable, noPort, external)
+		p.failure(unreachable, noPort, netip.IPv6Loopback())
 		// Every path of a NAT, from both sides.
 		for _, cfg := range []NAT{{Refuse: RST}, {Firewall: true}, {EndOnRST: true, EndOnFIN: true, UDPBlocked: true}} {
 			cfg, err := cfg.filled()
 			if err != nil {
 				t.Fatal(err)
+			}
+			if p.six() {
+				cfg.Firewall = true // nothing translates IPv6
 			}
 			nat := newTranslator(cfg, []netip.Addr{external}, rand.New(rand.NewPCG(1, 2)))
 			out, back := p.clone(), p.clone()

@@ -270,7 +270,7 @@ func TestTTL(t *testing.T) {
 			h := newHost(t, l, HostConfig{Behind: own})
 			var from atomic.Pointer[netip.Addr]
 			l.Watch(func(p Packet) {
-				if p.Proto == protoICMP && p.Type == icmpTimeExceeded {
+				if p.Proto == protoICMP && p.Type == icmpTypes[timeExceeded] {
 					a := p.Src.Addr()
 					from.Store(&a)
 				}

@@ -215,9 +215,9 @@ func (c *NAT) permits(p *packet, out bool) verdict {
 		return drop("udp blocked")
 	case p.proto == protoTCP && out && len(c.OnlyTCPPorts) > 0 && p.syn() && !slices.Contains(c.OnlyTCPPorts, p.dst.Port()):
 		return drop("tcp port blocked")
-	case p.proto == protoICMP && !p.isError() && p.src.Port() == 0 && p.dst.Port() == 0 && p.b[p.l4] != icmpEcho && p.b[p.l4] != icmpEchoReply:
+	case p.isICMP() && !p.isError() && p.icmp() == otherMessage:
 		return drop("icmp query other than echo")
-	case p.proto != protoICMP && p.proto != protoTCP && p.proto != protoUDP:
+	case !p.isICMP() && p.proto != protoTCP && p.proto != protoUDP:
 		return drop("protocol without ports")
 	}
 	return pass

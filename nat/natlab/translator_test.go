@@ -244,7 +244,7 @@ func TestErrorTranslation(t *testing.T) {
 	if !n.outbound(0, &p).pass {
 		t.Fatal("outbound")
 	}
-	e, _ := p.failure(icmpTimeExceeded, 0, router)
+	e, _ := p.expired(router)
 	if v := n.inbound(0, &e); !v.pass {
 		t.Fatal(v.why)
 	}
@@ -254,7 +254,7 @@ func TestErrorTranslation(t *testing.T) {
 		t.Errorf("to %v, quoting %v > %v", e.dst, q.src, q.dst)
 	}
 	stranger := tcp(netip.AddrPortFrom(external, 9), outside1, flagSYN)
-	e, _ = stranger.failure(icmpTimeExceeded, 0, router)
+	e, _ = stranger.expired(router)
 	if n.inbound(0, &e).pass {
 		t.Error("an error about somebody else's packet got in")
 	}
@@ -266,7 +266,7 @@ func TestErrorTranslation(t *testing.T) {
 	if !n.inbound(0, &answer).pass {
 		t.Fatal("inbound")
 	}
-	e, _ = answer.failure(icmpUnreachable, codePort, inside1.Addr())
+	e, _ = answer.failure(unreachable, noPort, inside1.Addr())
 	if v := n.outbound(0, &e); !v.pass {
 		t.Fatal(v.why)
 	}
@@ -291,12 +291,12 @@ func TestFirewall(t *testing.T) {
 
 func TestPing(t *testing.T) {
 	n := newTestNAT(t, NAT{Ports: nat.Delta{Kind: nat.Random}})
-	p := ping(inside1.Addr(), outside1.Addr(), icmpEcho, 77)
+	p := ping(inside1.Addr(), outside1.Addr(), echoRequest, 77)
 	seen := out(t, n, 0, p)
 	if seen.Port() == 77 || seen.Addr() != external {
 		t.Errorf("id and address seen: %v", seen)
 	}
-	reply := ping(outside1.Addr(), external, icmpEchoReply, seen.Port())
+	reply := ping(outside1.Addr(), external, echoReply, seen.Port())
 	if !in(t, n, 0, reply, netip.AddrPortFrom(inside1.Addr(), 77)) {
 		t.Error("answer kept out")
 	}

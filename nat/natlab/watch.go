@@ -11,7 +11,7 @@ import (
 type Packet struct {
 	At       time.Duration  // since the lab began
 	Src, Dst netip.AddrPort // port 0 where there is none
-	Proto    uint8          // IANA: 1 ICMP, 6 TCP, 17 UDP
+	Proto    uint8          // IANA: 1 ICMP, 6 TCP, 17 UDP, 58 ICMPv6
 	Flags    uint8          // of TCP, as in its header: 1 FIN, 2 SYN, 4 RST, 8 PSH, 16 ACK
 	Type     uint8          // of ICMP
 	Code     uint8          // of ICMP
@@ -40,7 +40,7 @@ func (p Packet) String() string {
 		}
 	case protoUDP:
 		fmt.Fprintf(&s, "udp %v > %v", p.Src, p.Dst)
-	case protoICMP:
+	case protoICMP, protoICMPv6:
 		fmt.Fprintf(&s, "icmp %v > %v type %d code %d", p.Src.Addr(), p.Dst.Addr(), p.Type, p.Code)
 	default:
 		fmt.Fprintf(&s, "proto %d %v > %v", p.Proto, p.Src.Addr(), p.Dst.Addr())
@@ -76,7 +76,7 @@ func (l *Lab) show(p *packet) {
 		return
 	}
 	seen := Packet{At: l.now, Src: p.src, Dst: p.dst, Proto: p.proto, Flags: p.flags() & 31, TTL: p.ttl(), Len: len(p.b)}
-	if p.proto == protoICMP && !p.fragment {
+	if p.isICMP() && !p.fragment {
 		seen.Type, seen.Code = p.b[p.l4], p.b[p.l4+1]
 	}
 	for _, see := range l.watchers {

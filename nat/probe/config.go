@@ -18,7 +18,9 @@ const (
 	// longest is how long a probe may take.
 	longest = 4 * time.Second
 	// mostServers and mostTCPServers are how many servers of one list are asked
-	// at most, so that the budget of packets lasts to the end.
+	// at most, so that the budget of packets lasts to the end. mostNames is how
+	// many are looked up, of which some may have no address of the right family.
+	mostNames      = 16
 	mostServers    = 6
 	mostTCPServers = 5
 )
@@ -26,8 +28,8 @@ const (
 // Config says whom to ask, and from where. The zero value asks a handful of
 // public servers from the IPv4 address that leads to them, or else the IPv6 one.
 type Config struct {
-	// Servers are asked over UDP, TCPServers over TCP, each as "host:port"; at
-	// most six and five of them count. Default (nil): DefaultServers and
+	// Servers are asked over UDP, TCPServers over TCP, each as "host:port"; of
+	// those with an address of Local's family at most six and five count. Default (nil): DefaultServers and
 	// DefaultTCPServers. An empty list that is not nil leaves the transport out.
 	Servers, TCPServers []string
 	// Local is the address to send from. Default: by route. An unspecified
@@ -51,6 +53,9 @@ type Config struct {
 	Logger  *slog.Logger // default: none
 }
 
+// control is what net.Dialer has under that name.
+type control = func(network, address string, c syscall.RawConn) error
+
 // Resolver looks up the addresses of a host; network is "ip4" or "ip6".
 // *net.Resolver is one.
 type Resolver interface {
@@ -64,8 +69,8 @@ func (c Config) filled() Config {
 	if c.TCPServers == nil {
 		c.TCPServers = DefaultTCPServers()
 	}
-	c.Servers = c.Servers[:min(len(c.Servers), mostServers)]
-	c.TCPServers = c.TCPServers[:min(len(c.TCPServers), mostTCPServers)]
+	c.Servers = c.Servers[:min(len(c.Servers), mostNames)]
+	c.TCPServers = c.TCPServers[:min(len(c.TCPServers), mostNames)]
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}

@@ -19,7 +19,8 @@ type MapConfig struct {
 	// Local is the address and port to connect from. With port 0 a free one is
 	// drawn; without an address it is found by route.
 	Local netip.AddrPort
-	// Servers are asked over TCP, all at once; at most five count. Default:
+	// Servers are asked over TCP, all at once; of those with an address of the
+	// right family at most five count. Default:
 	// DefaultTCPServers. On a NAT that counts ports up, every server asked
 	// takes a port: ask one, or mind Held.Later.
 	Servers []string
@@ -34,7 +35,7 @@ func (c MapConfig) filled() MapConfig {
 	if c.Servers == nil {
 		c.Servers = DefaultTCPServers()
 	}
-	c.Servers = c.Servers[:min(len(c.Servers), mostTCPServers)]
+	c.Servers = c.Servers[:min(len(c.Servers), mostNames)]
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}
@@ -136,7 +137,7 @@ func (c MapConfig) resolve(ctx context.Context) ([]target, []error) {
 		found, p := resolve(ctx, c.Resolver, family, c.Servers)
 		problems = p
 		if len(found) > 0 {
-			return found, problems
+			return found[:min(len(found), mostTCPServers)], problems
 		}
 	}
 	return nil, problems

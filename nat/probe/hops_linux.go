@@ -19,15 +19,15 @@ const hopPatience = 400 * time.Millisecond
 
 // hops finds the first routers of the way from local to a server: one packet
 // for each TTL, from sockets of their own, and the ICMP time-exceeded that
-// comes back for it (RFC 792), which Linux hands over with IP_RECVERR (ip(7)).
-// found is told each one that answers, 0 being the first.
-func hops(ctx context.Context, local netip.Addr, server netip.AddrPort, found func(k int, router netip.Addr)) {
+// comes back for it (RFC 792, RFC 4443), which Linux hands over with IP_RECVERR
+// (ip(7)). found is told each one that answers, 0 being the first.
+func hops(ctx context.Context, local netip.Addr, server netip.AddrPort, control control, found func(k int, router netip.Addr)) {
 	ctx, cancel := context.WithTimeout(ctx, hopPatience)
 	defer cancel()
 	var wg sync.WaitGroup
 	for k := range nat.MaxHops {
 		wg.Go(func() {
-			if a := hop(ctx, local, server, k+1); a.IsValid() {
+			if a := hop(ctx, local, server, control, k+1); a.IsValid() {
 				found(k, a)
 			}
 		})
@@ -36,22 +36,25 @@ func hops(ctx context.Context, local netip.Addr, server netip.AddrPort, found fu
 }
 
 // hop asks who drops a packet with that TTL.
-func hop(ctx context.Context, local netip.Addr, server netip.AddrPort, ttl int) netip.Addr {
-	if !local.Is4() || !server.Addr().Is4() {
-		return netip.Addr{}
-	}
-	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
+func hop(ctx context.Context, local netip.Addr, server netip.AddrPort, control control, ttl int) netip.Addr {
+	lc := net.ListenConfig{Control: control}
+	p, err := lc.ListenPacket(ctx, "udp", netip.AddrPortFrom(local, 0).String())
 	if err != nil {
 		return netip.Addr{}
 	}
+	c := p.(*net.UDPConn)
 	defer c.Close()
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return netip.Addr{}
 	}
+	level, recvErr, hopLimit := unix.IPPROTO_IP, unix.IP_RECVERR, unix.IP_TTL
+	if local.Is6() {
+		level, recvErr, hopLimit = unix.IPPROTO_IPV6, unix.IPV6_RECVERR, unix.IPV6_UNICAST_HOPS
+	}
 	_ = raw.Control(func(fd uintptr) {
-		if err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1); err == nil {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TTL, ttl)
+		if err = unix.SetsockoptInt(int(fd), level, recvErr, 1); err == nil {
+			err = unix.SetsockoptInt(int(fd), level, hopLimit, ttl)
 		}
 	})
 	if err != nil {
@@ -79,21 +82,26 @@ func hop(ctx context.Context, local netip.Addr, server netip.AddrPort, ttl int) 
 	return from
 }
 
-// offender reads who sent the ICMP error out of a control message: a
-// sock_extended_err of 16 bytes with a sockaddr_in behind it (linux/errqueue.h).
+// offender reads who sent the ICMP time-exceeded out of a control message: a
+// sock_extended_err of 16 bytes with a sockaddr behind it (linux/errqueue.h).
 func offender(oob []byte) netip.Addr {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
 		return netip.Addr{}
 	}
 	for _, m := range messages {
-		if m.Header.Level != unix.IPPROTO_IP || m.Header.Type != unix.IP_RECVERR || len(m.Data) < 24 {
+		if len(m.Data) < 24 {
 			continue
 		}
 		origin, kind := m.Data[4], m.Data[5]
 		family := binary.NativeEndian.Uint16(m.Data[16:])
-		if origin == unix.SO_EE_ORIGIN_ICMP && kind == 11 && family == unix.AF_INET {
+		switch {
+		case m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVERR &&
+			origin == unix.SO_EE_ORIGIN_ICMP && kind == 11 && family == unix.AF_INET:
 			return netip.AddrFrom4([4]byte(m.Data[20:24]))
+		case m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_RECVERR && len(m.Data) >= 40 &&
+			origin == unix.SO_EE_ORIGIN_ICMP6 && kind == 3 && family == unix.AF_INET6:
+			return netip.AddrFrom16([16]byte(m.Data[24:40]))
 		}
 	}
 	return netip.Addr{}

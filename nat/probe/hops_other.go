@@ -8,4 +8,4 @@ import (
 )
 
 // hops needs Linux: elsewhere the depth of one's own NATs stays unknown.
-func hops(context.Context, netip.Addr, netip.AddrPort, func(int, netip.Addr)) {}
+func hops(context.Context, netip.Addr, netip.AddrPort, control, func(int, netip.Addr)) {}

@@ -36,7 +36,7 @@ func Run(ctx context.Context, cfg Config) (nat.Report, error) {
 	first := make(chan struct{}, 2)
 	wg.Go(func() { p.runUDP(ctx, udp, sync.OnceFunc(func() { first <- struct{}{} })) })
 	if len(udp) > 0 {
-		wg.Go(func() { hops(ctx, p.local, udp[0].at, p.walked) })
+		wg.Go(func() { hops(ctx, p.local, udp[0].at, p.cfg.Control, p.walked) })
 	}
 	wg.Go(func() { p.runTCP(ctx, tcp, sync.OnceFunc(func() { first <- struct{}{} })) })
 	<-first
@@ -110,6 +110,7 @@ func (p *prober) prepare(ctx context.Context) (udp, tcp []target, err error) {
 		wg.Go(func() { udp, udpProblems = resolve(ctx, p.cfg.Resolver, family, p.cfg.Servers) })
 		wg.Go(func() { tcp, tcpProblems = resolve(ctx, p.cfg.Resolver, family, p.cfg.TCPServers) })
 		wg.Wait()
+		udp, tcp = udp[:min(len(udp), mostServers)], tcp[:min(len(tcp), mostTCPServers)]
 		problems = append(udpProblems, tcpProblems...)
 		var noRoute error
 		for _, t := range append(append([]target(nil), udp...), tcp...) {

@@ -10,7 +10,7 @@
 //     IPv4 address or an IPv6 /64), whoever asks
 //   - at most 500 at once and 50 a second to all destinations together
 //   - inner addresses only where an external address of the sender equals one of
-//     ours or a beacon of the sender was heard on the LAN, and no port below 1024
+//     ours (over IPv6: is in the same /64) or a beacon of the sender was heard on the LAN, and no port below 1024
 //   - no random ports; where the configuration allows them, 1024 packets to them
 //     at once and 17 a second in all
 //
@@ -184,11 +184,12 @@ func (r Request) objection(d netip.AddrPort, near bool) string {
 	return ""
 }
 
-// shareExternal reports whether both are behind the same external address.
+// shareExternal reports whether both are behind the same external address; of
+// IPv6, which every host has its own of, in the same /64.
 func shareExternal(a, b address.Address) bool {
 	for _, x := range a.Interfaces() {
 		for _, y := range b.Interfaces() {
-			if x.External.IsValid() && x.External == y.External {
+			if x.External.IsValid() && y.External.IsValid() && site(x.External) == site(y.External) {
 				return true
 			}
 		}

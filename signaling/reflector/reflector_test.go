@@ -40,6 +40,19 @@ func endpoints(list ...string) (eps []netip.AddrPort) {
 	return eps
 }
 
+// Neighbours share an external address, or over IPv6 a /64.
+func TestNearOverIPv6(t *testing.T) {
+	us := at("2a01:4f8:1:2::9", "2a01:4f8:1:2::9", 4001, "me")
+	for external, want := range map[string]int{"2a01:4f8:1:2::77": 1, "2a01:4f8:1:3::77": 0} {
+		p := New(Config{}).Vet(start, Request{
+			Level: signaling.Open, Self: us, Peer: at(external, "fd12:3456::77", 4001, "other"), Dest: endpoints("[fd12:3456::77]:4001"),
+		})
+		if len(p.Dest) != want {
+			t.Errorf("%s: may dial %v, refused %v", external, p.Dest, p.Refused)
+		}
+	}
+}
+
 // TestDestinations names for every kind of address who may have it dialled.
 func TestDestinations(t *testing.T) {
 	type who struct {
