@@ -62,7 +62,7 @@ func coturn(t *testing.T) relay.Place {
 func TestThroughCoturn(t *testing.T) {
 	p := coturn(t)
 	_, near, far := through(t, p)
-	carries(t, near, far)
+	carriesInTurn(t, near, far)
 	near.Keep()
 	_, _ = io.WriteString(near, "the end")
 	go func() { _ = near.Close() }()
@@ -83,7 +83,7 @@ func TestConnectThroughCoturn(t *testing.T) {
 	for name, place := range map[string]relay.Place{"same": one, "other": other, "lent": lend(t, host, "guest")} {
 		t.Run(name, func(t *testing.T) {
 			near, far := meet(t, host, allocate(t, place))
-			carries(t, near, far)
+			carriesInTurn(t, near, far)
 			ends(t, near, far)
 		})
 	}

@@ -90,7 +90,7 @@ func TestConnectRefuses(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	meet(t, host, a) // it is none the worse for it
+	meet(t, host, allocate(t, p)) // it is none the worse for it
 }
 
 // A relay that does not lead into private networks does not by Connect either.

@@ -77,6 +77,27 @@ func through(t testing.TB, p relay.Place) (*relay.Allocation, *relay.Conn, *net.
 	return a, near, far.(*net.TCPConn)
 }
 
+// carriesInTurn sends a megabyte each way, one after the other: coturn may
+// stall when both ways are full.
+func carriesInTurn(t testing.TB, a, b net.Conn) {
+	t.Helper()
+	data := make([]byte, 1<<20)
+	_, _ = rand.Read(data)
+	for _, pair := range [][2]net.Conn{{a, b}, {b, a}} {
+		wrote := make(chan error, 1)
+		go func() { _, err := pair[0].Write(data); wrote <- err }()
+		got := make([]byte, len(data))
+		_ = pair[1].SetReadDeadline(time.Now().Add(20 * time.Second))
+		n, err := io.ReadFull(pair[1], got)
+		if err != nil || !bytes.Equal(got, data) {
+			t.Fatalf("%d bytes came out, error %v", n, err)
+		}
+		if err := <-wrote; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // carries sends a megabyte each way at once.
 func carries(t testing.TB, a, b net.Conn) {
 	t.Helper()
