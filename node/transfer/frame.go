@@ -13,12 +13,15 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"golang.org/x/time/rate"
 )
 
 // How long the other side may take: to say who it is, and for any next step. A
 // session waits for ten minutes for another path (docs/session.md).
 const (
-	helloTime = 15 * time.Second
+	helloTime = 6 * time.Second
+	offerTime = 2 * time.Minute // it may have much to list
 	stepTime  = 15 * time.Minute
 	// lastTime bounds the goodbye of a transfer that is ended here.
 	lastTime = time.Second
@@ -139,6 +142,7 @@ type wire struct {
 	r      *bufio.Reader
 	w      *bufio.Writer
 	wait   time.Duration // for the next step
+	pace   *rate.Limiter // of writes; nil for none
 	gone   bool          // bye was said
 }
 
@@ -180,13 +184,28 @@ func (t timedReader) Read(b []byte) (int, error) {
 
 type timedWriter struct{ *wire }
 
-func (t timedWriter) Write(b []byte) (int, error) {
-	_ = t.conn.SetWriteDeadline(time.Now().Add(stepTime))
-	if t.ctx.Err() != nil {
-		_ = t.conn.SetWriteDeadline(time.Now().Add(lastTime))
+func (t timedWriter) Write(b []byte) (n int, err error) {
+	for len(b) > 0 && err == nil {
+		piece := b
+		if t.pace != nil {
+			piece = b[:min(len(b), paceBurst)]
+			if err = t.pace.WaitN(t.ctx, len(piece)); err != nil {
+				return n, err
+			}
+		}
+		_ = t.conn.SetWriteDeadline(time.Now().Add(stepTime))
+		if t.ctx.Err() != nil {
+			_ = t.conn.SetWriteDeadline(time.Now().Add(lastTime))
+		}
+		var k int
+		k, err = t.conn.Write(piece)
+		n, b = n+k, b[k:]
 	}
-	return t.conn.Write(b)
+	return n, err
 }
+
+// paceBurst is how much is written at once where the pace is limited.
+const paceBurst = 16 << 10
 
 // next reads the head of a frame. A STOP is an error.
 func (w *wire) next() (kind, int, error) {

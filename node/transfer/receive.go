@@ -123,7 +123,7 @@ func (g *receiving) expect(want kind, size int) error {
 
 // hear reads the offer.
 func (g *receiving) hear() error {
-	g.wait = helloTime
+	g.wait = offerTime
 	defer func() { g.wait = stepTime }()
 	c := newCollector(runtime.GOOS)
 	for {

@@ -10,22 +10,34 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/time/rate"
 )
 
 // ErrNoTransfer is a peer that does not speak of transfers: it runs something
 // else.
 var ErrNoTransfer = errors.New("the peer does not receive files")
 
-// Send offers what src has to the receiver on conn, and sends what that one does
+// Sender has what is to be sent. Source is needed.
+type Sender struct {
+	Source   *Source
+	Limit    int64 // bytes a second; 0 means none
+	Progress *Progress
+}
+
+// Send offers the source to the receiver on conn, and sends what that one does
 // not have. It returns without an error when the receiver has everything, and
 // has verified it. The error is a *StopError where either side ended it in an
 // orderly way, a *ProtocolError where the peer broke the rules, that of ctx, of a
 // file, or of the connection; after one of the latter another Send to the same
 // receiver goes on from where this one was. conn is left open.
-func Send(ctx context.Context, conn net.Conn, src *Source, p *Progress) error {
-	s := &sending{wire: newWire(ctx, conn), src: src, progress: p, known: make(map[int][]sum)}
-	defer s.close()
-	return s.bye(s.run())
+func (s Sender) Send(ctx context.Context, conn net.Conn) error {
+	g := &sending{wire: newWire(ctx, conn), src: s.Source, progress: s.Progress, known: make(map[int][]sum)}
+	if s.Limit > 0 {
+		g.pace = rate.NewLimiter(rate.Limit(s.Limit), paceBurst)
+	}
+	defer g.close()
+	return g.bye(g.run())
 }
 
 type sending struct {

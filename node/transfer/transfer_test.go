@@ -80,7 +80,7 @@ func run(t testing.TB, src *Source, r Receiver) (p *Progress, sent, received err
 	p = &Progress{}
 	done := make(chan error, 1)
 	go func() {
-		err := Send(t.Context(), a, src, p)
+		err := Sender{Source: src, Progress: p}.Send(t.Context(), a)
 		a.Close()
 		done <- err
 	}()
@@ -223,7 +223,7 @@ func TestCut(t *testing.T) {
 	root, dir := target(t)
 	a, b := pair(t)
 	done := make(chan error, 1)
-	go func() { done <- Send(t.Context(), a, scan(t, from), nil) }()
+	go func() { done <- Sender{Source: scan(t, from)}.Send(t.Context(), a) }()
 	limited := &cutting{Conn: b, left: 20 * Block}
 	_, err := Receiver{Root: root}.Receive(t.Context(), limited)
 	b.Close()
@@ -270,7 +270,7 @@ func TestInterrupted(t *testing.T) {
 		p := &Progress{}
 		done := make(chan error, 1)
 		go func() {
-			err := Send(mine, a, scan(t, from), nil)
+			err := Sender{Source: scan(t, from)}.Send(mine, a)
 			a.Close()
 			done <- err
 		}()
@@ -381,7 +381,7 @@ func TestNoReceiver(t *testing.T) {
 	write(t, from, nil)
 	a, b := pair(t)
 	go func() { _, _ = b.Write([]byte("SSH-2.0-OpenSSH_9.6\r\n")) }()
-	if err := Send(t.Context(), a, scan(t, from), nil); !errors.Is(err, ErrNoTransfer) {
+	if err := (Sender{Source: scan(t, from)}).Send(t.Context(), a); !errors.Is(err, ErrNoTransfer) {
 		t.Error(err)
 	}
 }
