@@ -58,6 +58,12 @@ func (e *ConnectError) Unwrap() []error {
 	return all
 }
 
+// Timeout reports whether the time was over, or the peer gave no answer in the
+// time that it had: what a net.Error calls a timeout.
+func (e *ConnectError) Timeout() bool {
+	return errors.Is(e, context.DeadlineExceeded) || errors.Is(e, ErrAbsent)
+}
+
 // Hint is the one change that is likeliest to help.
 func (e *ConnectError) Hint() string {
 	var hints []string

@@ -35,6 +35,7 @@ func (w *world) relayedPair(a, b *natlab.NAT, url string, only ...node.Strategy)
 
 // What nobody can punch, a relay connects.
 func TestRelayBetweenRandomPorts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, at := w.relayHost("3480")
 	p := w.relayedPair(random.nat, random.nat, relayURL(relaySecret, at))
@@ -48,6 +49,7 @@ func TestRelayBetweenRandomPorts(t *testing.T) {
 // No UDP for the caller, and of TCP only what leaves for port 443: a broker and
 // a relay there are enough.
 func TestRelayThroughPort443(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, at := w.relayHost("443")
 	gate := w.host("gate", nil)
@@ -70,6 +72,7 @@ func TestRelayThroughPort443(t *testing.T) {
 func TestRelayIsTheLastResort(t *testing.T) {
 	for _, c := range []cell{{home, home, natlab.Drop}, {open, open, natlab.Drop}, {home, fullCone, natlab.RST}, {fullCone, random, natlab.Drop}, {plusOne, home, natlab.Drop}} {
 		t.Run(c.String(), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			_, at := w.relayHost("3480")
 			p := w.relayedPair(c.caller.nat, c.callee.nat, relayURL(relaySecret, at))
@@ -84,6 +87,7 @@ func TestRelayIsTheLastResort(t *testing.T) {
 
 // A wrong secret is named as the reason, with a hint.
 func TestRelayRefusesWrongSecret(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, at := w.relayHost("3480")
 	p := w.relayedPair(random.nat, random.nat, relayURL("wrong", at))
