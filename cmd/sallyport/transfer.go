@@ -169,6 +169,7 @@ func (m *move) welcome(ctx context.Context, n *node.Node, only address.Key, wait
 			if now != nil {
 				// It has begun anew, and knows better than we that the
 				// connection from before is dead.
+				cut(now)
 				end()
 				<-ended
 			}

@@ -20,7 +20,7 @@ import (
 // How long the other side may take: to say who it is, and for any next step. A
 // session waits for ten minutes for another path (docs/session.md).
 const (
-	helloTime = 6 * time.Second
+	helloTime = 4 * time.Second
 	offerTime = 2 * time.Minute // it may have much to list
 	stepTime  = 15 * time.Minute
 	// lastTime bounds the goodbye of a transfer that is ended here.
@@ -143,7 +143,7 @@ type wire struct {
 	w      *bufio.Writer
 	wait   time.Duration // for the next step
 	pace   *rate.Limiter // of writes; nil for none
-	gone   bool          // bye was said
+	gone   bool          // we have ended it, and said so if we could
 }
 
 // newWire begins; the end of its context interrupts reads at once, and writes
@@ -261,7 +261,6 @@ func (w *wire) bye(err error) error {
 	if err == nil || w.gone {
 		return err
 	}
-	w.gone = true
 	switch {
 	case errors.As(err, &stop):
 		if stop.Remote {
@@ -276,6 +275,7 @@ func (w *wire) bye(err error) error {
 	default:
 		return err
 	}
+	w.gone = true
 	if w.put(kindStop, stop.encode()) == nil {
 		_ = w.w.Flush()
 	}

@@ -331,15 +331,19 @@ func (g *receiving) file(it *item) error {
 		return differs(it.Path)
 	}
 	g.Progress.file(it.Path, from)
-	sums := make([]sum, blocks(it.Size))
-	copy(sums, it.have[:blocks(from)])
+	hashes := newRooter(g.mill, it.Size, it.have[:blocks(from)])
+	it.have = nil
 	if !there {
 		if err := g.open(it, from); err != nil {
 			return err
 		}
 		defer func() { g.into.Close(); g.into = nil }()
 	}
-	for i := blocks(from); i < int64(len(sums)); i++ {
+	for i := blocks(from); i < blocks(it.Size); i++ {
+		place, err := hashes.next()
+		if err != nil {
+			return outside(it.Path, err)
+		}
 		size := int(min(Block, it.Size-i*Block))
 		if err := g.expect(kindData, size); err != nil {
 			_ = g.mill.settle()
@@ -351,12 +355,13 @@ func (g *receiving) file(it *item) error {
 			_ = g.mill.settle()
 			return err
 		}
-		g.mill.put(block, &sums[i])
-		if err := g.mill.failure(); err != nil {
+		g.mill.put(block, place)
+		if g.mill.failure() != nil {
 			break
 		}
 	}
-	if err := g.mill.settle(); err != nil {
+	whole, err := hashes.root()
+	if err != nil {
 		return outside(it.Path, err)
 	}
 	if err := g.expect(kindEnd, sumSize); err != nil {
@@ -365,10 +370,9 @@ func (g *receiving) file(it *item) error {
 	if b, err = g.payload(sumSize); err != nil {
 		return err
 	}
-	if root(it.Size, sums) != sum(b) {
+	if whole != sum(b) {
 		return &StopError{Reason: Impossible, Text: fmt.Sprintf("%q did not arrive as it was sent", clip(it.Path))}
 	}
-	it.have = nil
 	if !there {
 		if err := g.name(it); err != nil {
 			return err

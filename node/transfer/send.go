@@ -92,7 +92,7 @@ func (s *sending) run() error {
 		s.cancel()
 	}
 	listening.Wait()
-	if said := <-heard; said != nil && (err == nil || !errors.Is(said, context.Canceled)) {
+	if said := <-heard; said != nil && !s.gone && (err == nil || !errors.Is(said, context.Canceled)) {
 		return said // explains more than a write that failed
 	}
 	if err == nil {
@@ -158,6 +158,9 @@ func (s *sending) compare() error {
 			if index <= now.index || index >= len(s.src.Offer.Entries) {
 				return broken("it has number %d", index)
 			}
+			if s.src.Offer.Entries[index].Folder {
+				return broken("it has more of a folder than there is")
+			}
 			if now.file != nil {
 				now.file.Close()
 			}
@@ -168,7 +171,7 @@ func (s *sending) compare() error {
 		}
 		e := s.src.Offer.Entries[index]
 		count := int64(len(theirs) / sumSize)
-		if e.Folder || now.next+count > blocks(e.Size) {
+		if now.next+count > blocks(e.Size) {
 			return broken("it has more of %.100q than there is", e.Path)
 		}
 		for at := int64(0); now.same && at < count; {
@@ -247,13 +250,18 @@ func (s *sending) file(m *mill, index int, e Entry) error {
 	if err := s.put(kindFile, begin[:]); err != nil {
 		return err
 	}
-	sums := make([]sum, blocks(e.Size))
-	copy(sums, s.known[index])
-	for i := int64(len(s.known[index])); i < int64(len(sums)); i++ {
+	known := s.known[index]
+	delete(s.known, index)
+	hashes := newRooter(m, e.Size, known)
+	for i := int64(len(known)); i < blocks(e.Size); i++ {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
 		if err := m.failure(); err != nil {
+			return err
+		}
+		place, err := hashes.next()
+		if err != nil {
 			return err
 		}
 		b := m.buffer(int(min(Block, e.Size-i*Block)))
@@ -261,15 +269,15 @@ func (s *sending) file(m *mill, index int, e Entry) error {
 			m.drop(b)
 			return s.unread(index, err)
 		}
-		m.put(b, &sums[i])
+		m.put(b, place)
 	}
-	if err := m.settle(); err != nil {
+	end, err := hashes.root()
+	if err != nil {
 		return err
 	}
 	if err := s.src.same(f, index); err != nil {
 		return err
 	}
-	end := root(e.Size, sums)
 	s.progress.fileDone()
 	return s.put(kindEnd, end[:])
 }

@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -35,6 +37,15 @@ func pair(t testing.TB) (net.Conn, net.Conn) {
 	}
 	t.Cleanup(func() { a.Close(); b.Close() })
 	return a, b
+}
+
+// leave closes a connection so that what was said last arrives: a close with
+// unread input would reset it.
+func leave(c net.Conn) {
+	_ = c.(interface{ CloseWrite() error }).CloseWrite()
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.Copy(io.Discard, c)
+	_ = c.Close()
 }
 
 func target(t testing.TB) (*os.Root, string) {
@@ -81,11 +92,11 @@ func run(t testing.TB, src *Source, r Receiver) (p *Progress, sent, received err
 	done := make(chan error, 1)
 	go func() {
 		err := Sender{Source: src, Progress: p}.Send(t.Context(), a)
-		a.Close()
+		leave(a)
 		done <- err
 	}()
 	_, received = r.Receive(t.Context(), b)
-	b.Close()
+	leave(b)
 	return p, <-done, received
 }
 
@@ -271,12 +282,12 @@ func TestInterrupted(t *testing.T) {
 		done := make(chan error, 1)
 		go func() {
 			err := Sender{Source: scan(t, from)}.Send(mine, a)
-			a.Close()
+			leave(a)
 			done <- err
 		}()
 		slow := &pausing{Conn: b, after: 8 * Block, do: cancel}
 		_, received := Receiver{Root: root, Progress: p}.Receive(theirs, slow)
-		b.Close()
+		leave(b)
 		sent := <-done
 		if !sender {
 			sent, received = received, sent

@@ -3,6 +3,7 @@ package transfer
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"hash"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -18,15 +19,50 @@ type sum = [sumSize]byte
 // blocks is how many blocks a file of size bytes has.
 func blocks(size int64) int64 { return (size + Block - 1) / Block }
 
-// root is the hash of a file, made of those of its blocks.
-func root(size int64, sums []sum) sum {
-	h := sha256.New()
-	h.Write([]byte("sallyport file 1\x00"))
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(size)))
+// rooter makes the hash of a file out of those of its blocks, while a mill fills
+// them in. It needs the same memory for a file of any size.
+type rooter struct {
+	mill   *mill
+	hash   hash.Hash
+	window []sum // of blocks under way
+}
+
+// newRooter begins; the blocks of known are not to come again.
+func newRooter(m *mill, size int64, known []sum) *rooter {
+	r := &rooter{mill: m, hash: sha256.New(), window: make([]sum, 0, min(blocks(size), MaxHashes))}
+	r.hash.Write([]byte("sallyport file 1\x00"))
+	r.hash.Write(binary.BigEndian.AppendUint64(nil, uint64(size)))
+	r.take(known)
+	return r
+}
+
+func (r *rooter) take(sums []sum) {
 	for i := range sums {
-		h.Write(sums[i][:])
+		r.hash.Write(sums[i][:])
 	}
-	return sum(h.Sum(nil))
+}
+
+// next gives the place for the hash of the next block.
+func (r *rooter) next() (*sum, error) {
+	if len(r.window) == cap(r.window) {
+		if err := r.mill.settle(); err != nil {
+			return nil, err
+		}
+		r.take(r.window)
+		r.window = r.window[:0]
+	}
+	r.window = append(r.window, sum{})
+	return &r.window[len(r.window)-1], nil
+}
+
+// root gives the hash when all blocks were put into the mill, and are through.
+func (r *rooter) root() (sum, error) {
+	if err := r.mill.settle(); err != nil {
+		return sum{}, err
+	}
+	r.take(r.window)
+	r.window = r.window[:0]
+	return sum(r.hash.Sum(nil)), nil
 }
 
 // mill hashes blocks while it hands them on: both at once, in as many
