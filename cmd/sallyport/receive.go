@@ -175,10 +175,18 @@ func (r *receiveCommand) byCode(ctx context.Context, words code.Code) error {
 	case err == nil:
 		p.Done, p.Accepted = true, ""
 		r.keep(p)
+	case m.final && !unattended(err):
+		p.drop()
 	case ctx.Err() != nil:
 		r.say("Stopped at %d%%. To go on, run the same command again.", m.done())
 	}
 	return err
+}
+
+// unattended reports whether the same command with --yes would do.
+func unattended(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.status == statusMisused
 }
 
 const noSender = "No sender with this code yet. Check its number, and that the sender's window is still open."

@@ -249,7 +249,6 @@ func (s *sendCommand) byCode(ctx context.Context, scan func()) error {
 		s.say("Going on with the receiver who took this code before. For somebody else: --new.")
 	}
 	go scan()
-	asked := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	nodes := make(chan startedNode, 1)
 	go func() {
@@ -281,7 +280,7 @@ func (s *sendCommand) byCode(ctx context.Context, scan func()) error {
 	m.absent = "The receiver is not here yet; they can run the same command again."
 	err = m.welcome(ctx, started.node, peer.Key, wait)
 	switch {
-	case err == nil, !goesOn(err) && asked.Err() == nil:
+	case err == nil, m.final:
 		p.drop()
 	default:
 		s.say("Stopped at %d%%. To go on, run the same command again.", m.done())

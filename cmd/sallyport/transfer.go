@@ -37,6 +37,7 @@ type move struct {
 	patient bool
 	coded   bool   // the other side has a code of ours
 	absent  string // what is said while nobody comes
+	final   bool   // nothing can go on from here
 }
 
 // other is what people call the other side.
@@ -193,6 +194,7 @@ func (m *move) welcome(ctx context.Context, n *node.Node, only address.Key, wait
 				}
 				wait, again = againWait, true
 			case !m.patient:
+				m.final = true
 				return m.explain(err)
 			default:
 				m.say("Nothing came of %s: %s. Still waiting.", peer.Short(), m.explain(err))
@@ -285,6 +287,7 @@ func (m *move) call(ctx context.Context, peer address.Address, wait time.Duratio
 			}
 			var stop *transfer.StopError
 			if !goesOn(err) || errors.As(err, &stop) && stop.Reason == transfer.Unattended {
+				m.final = m.final || !goesOn(err)
 				return m.explain(err)
 			}
 			m.tellBreak(err)
@@ -343,7 +346,7 @@ func (m *move) explain(err error) *failure {
 	case errors.As(err, &stop) && !stop.Remote && stop.Reason == transfer.Unattended:
 		return &failure{status: statusMisused, what: stop.Text, hint: "run the same command again with --yes"}
 	case errors.As(err, &stop) && !stop.Remote && !m.sending:
-		return &failure{status: statusFailed, what: stop.Text, hint: "try --overwrite, or --output with another folder"}
+		return &failure{status: statusFailed, what: stop.Text, hint: "try a new code, with --overwrite or with another folder for --output"}
 	case errors.As(err, &stop):
 		return &failure{status: statusFailed, what: stop.Error()}
 	case errors.As(err, &path):
