@@ -50,7 +50,7 @@ func startTap(t *testing.T, to string) *tap {
 			}
 			for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
 				work.Go(func() {
-					_, _ = io.Copy(io.MultiWriter(way[1], p), way[0])
+					_, _ = io.Copy(io.MultiWriter(p, way[1]), way[0]) // kept before it passes
 					_ = in.Close()
 					_ = out.Close()
 				})

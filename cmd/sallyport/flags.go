@@ -38,7 +38,7 @@ type nodeFlags struct {
 
 // nodeOnly are the flags of the node command that a configuration file may hold
 // as well, while other commands read it.
-var nodeOnly = []string{"echo", "forward", "exec", "allow", "birthday"}
+var nodeOnly = []string{"echo", "forward", "exec", "allow-forward", "allow-listen", "allow", "birthday"}
 
 func (f *nodeFlags) register(a *app, c *cobra.Command) {
 	fs := c.Flags()
