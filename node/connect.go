@@ -85,6 +85,7 @@ func (n *Node) nominate(c *call, o offer, echo bool) (*session.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	keep(l)
 	s, err := n.begin(l, c.id, o.via, &c.peer)
 	if err != nil {
 		return nil, err

@@ -62,10 +62,7 @@ changed and its address with them.`,
   sallyport node < big.iso`,
 		Args: nothingElse,
 	}
-	n.flags.register(a, c)
-	n.sinks.register(c)
-	c.Flags().StringVar(&n.allow, "allow", "everyone", "who may connect: `WHO` is everyone, nobody, or node ids with commas between")
-	c.Flags().StringVar(&n.birth, "birthday", "listed", "for whom to dial many ports at once when a NAT leaves no other way: `WHO` is listed (those of --allow), always or never")
+	n.register(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := n.sinks.fromCommandLine(c); err != nil {
 			return err
@@ -76,6 +73,13 @@ changed and its address with them.`,
 		return n.run(c.Context())
 	}
 	return c
+}
+
+func (n *nodeCommand) register(c *cobra.Command) {
+	n.flags.register(n.app, c)
+	n.sinks.register(c)
+	c.Flags().StringVar(&n.allow, "allow", "everyone", "who may connect: `WHO` is everyone, nobody, or node ids with commas between")
+	c.Flags().StringVar(&n.birth, "birthday", "listed", "for whom to dial many ports at once when a NAT leaves no other way: `WHO` is listed (those of --allow), always or never")
 }
 
 func (n *nodeCommand) run(ctx context.Context) error {

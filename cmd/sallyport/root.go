@@ -45,7 +45,7 @@ is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
 		PersistentPreRun: func(*cobra.Command, []string) {
 			a.running = true
 		},
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args:              cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -74,8 +74,10 @@ is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
 	})
 	root.AddCommand(
 		newNode(a), newConnect(a), newSend(a), newReceive(a), newForward(a), newPing(a), newWhy(a), newNAT(a), newAddr(a),
-		newNick(a), newContact(a), newServe(a), newLab(a), newDemo(a), newVersion(a),
+		newNick(a), newContact(a), newServe(a), newLab(a), newDemo(a),
+		newConfig(a), newCompletion(a), newVersion(a), newReference(a),
 	)
+	completeTargets(root)
 	return root
 }
 
