@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"node/netwatch":           {},
 	"node/nickname":           {"address", "signaling", "signaling/mqtt"},
 	"node/nickname/registry":  {"address", "node/nickname"},
+	"node/transfer":           {},
 	"node/tunnel":             {},
 	"node/socks":              {"node/tunnel"},
 	"node/code":               {"address", "signaling", "signaling/mqtt"},

@@ -10,7 +10,7 @@ import (
 
 // codeConfig is who we are to the other side of a code.
 func (a *app) codeConfig(f *nodeFlags) (cfg code.Config, err error) {
-	key, err := a.loadKey(f.key)
+	key, err := a.identity(f)
 	if err != nil {
 		return cfg, err
 	}

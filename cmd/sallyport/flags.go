@@ -32,6 +32,8 @@ type nodeFlags struct {
 	config     string
 
 	portAsked bool // --port was on the command line, not in the file
+
+	as address.PrivateKey // what takes the place of the key in the file, if not zero
 }
 
 // nodeOnly are the flags of the node command that a configuration file may hold

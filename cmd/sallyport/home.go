@@ -50,6 +50,14 @@ func (a *app) loadKey(path string) (address.PrivateKey, error) {
 	return key, nil
 }
 
+// identity is the key of a run: that of the transfer that goes on, or the user's.
+func (a *app) identity(f *nodeFlags) (address.PrivateKey, error) {
+	if !f.as.IsZero() {
+		return f.as, nil
+	}
+	return a.loadKey(f.key)
+}
+
 // loadMachineID gives the id by which nodes of one machine know one another;
 // none where there is nowhere to keep it.
 func (a *app) loadMachineID() string {

@@ -15,6 +15,7 @@ type app struct {
 	out, err io.Writer
 	json     bool // --json: one object per line
 	verbose  bool // -v
+	quiet    bool // --quiet: nothing but results and errors
 	running  bool // the command line was understood
 }
 
@@ -37,7 +38,8 @@ is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
 ("node", "forward" and "serve" end with 0 then).`,
 		Example: `  sallyport demo                  see it work, offline, in a few seconds
   sallyport node --echo           wait for peers, and send back what they say
-  sallyport connect ADDRESS       talk to a peer`,
+  sallyport connect ADDRESS       talk to a peer
+  sallyport send FILE             show a code, for "sallyport receive CODE" elsewhere`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(*cobra.Command, []string) {
@@ -71,7 +73,7 @@ is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
 		},
 	})
 	root.AddCommand(
-		newNode(a), newConnect(a), newForward(a), newPing(a), newWhy(a), newNAT(a), newAddr(a),
+		newNode(a), newConnect(a), newSend(a), newReceive(a), newForward(a), newPing(a), newWhy(a), newNAT(a), newAddr(a),
 		newNick(a), newContact(a), newServe(a), newLab(a), newDemo(a),
 		newConfig(a), newCompletion(a), newVersion(a), newReference(a),
 	)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"feed": feedCmd, "hangup": hangUpCmd, "status": statusCmd, "gone": goneCmd,
 			"certificate": certificateCmd, "activate": activateCmd, "get": getCmd, "spy": spyCmd, "converse": converseCmd, "parallel": parallelCmd,
 			"hold": holdCmd, "broken": brokenCmd, "closed": closedCmd, "website": websiteCmd, "getvia": getViaCmd,
+			"grown": grownCmd, "random": randomCmd,
 		},
 	})
 }
@@ -90,6 +92,10 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("BROKER", s.ready.Brokers[0])
 	env.Setenv("STUN", s.ready.STUN[0])
 	env.Setenv("PORT", freePort())
+	size := transferBytes()
+	env.Setenv("BYTES", strconv.FormatInt(size, 10))
+	env.Setenv("HALF", strconv.FormatInt(size/3, 10))
+	env.Setenv("LIMIT", strconv.FormatInt(size, 10))
 	env.Setenv("SERVICE", service.Addr().String())
 	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 	env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
@@ -99,6 +105,16 @@ func setUp(env *testscript.Env) error {
 	}
 	config := fmt.Sprintf("broker = [%q]\nstun = [%q, %q]\ninterface = [%q]\nno-lan = true\n", s.ready.Brokers[0], s.ready.STUN[0], s.ready.STUN[1], loopbackName())
 	return os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600)
+}
+
+// transferBytes is how much goes through the laboratory: 8 MiB, or what the
+// environment says, as SALLYPORT_TEST_BYTES=104857600.
+func transferBytes() int64 {
+	n, err := strconv.ParseInt(os.Getenv("SALLYPORT_TEST_BYTES"), 10, 64)
+	if err != nil || n < 1<<20 {
+		return 8 << 20
+	}
+	return n
 }
 
 // ports counts through a range that the kernel gives to nobody by itself.
@@ -226,6 +242,27 @@ func goneCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	waitFor(ts, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) },
 		func() string { return fmt.Sprintf("process %d still runs", pid) })
+}
+
+// grown FILE BYTES: wait until the file has so many.
+func grownCmd(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	waitFor(ts, func() bool {
+		info, err := os.Stat(ts.MkAbs(args[0]))
+		return err == nil && info.Size() >= want
+	}, func() string { return fmt.Sprintf("%s does not have %d bytes", args[0], want) })
+}
+
+// random FILE BYTES: make a file of so many random bytes.
+func randomCmd(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	_, err = io.CopyN(f, rand.Reader, n)
+	ts.Check(err)
+	ts.Check(f.Close())
 }
 
 func waitFor(ts *testscript.TestScript, done func() bool, what func() string) {

@@ -29,7 +29,7 @@ func (a *app) nodeConfig(f *nodeFlags) (cfg node.Config, err error) {
 	if err = checkInterfaces(f.interfaces); err != nil {
 		return cfg, err
 	}
-	if cfg.Key, err = a.loadKey(f.key); err != nil {
+	if cfg.Key, err = a.identity(f); err != nil {
 		return cfg, err
 	}
 	cfg.MachineID = a.loadMachineID()

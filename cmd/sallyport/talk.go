@@ -21,9 +21,9 @@ func (l *lines) Write(p []byte) (int, error) {
 }
 
 // say tells people something on standard error. With --json it is silent: then
-// events are what counts.
+// events are what counts; with --quiet, too.
 func (a *app) say(format string, args ...any) {
-	if !a.json {
+	if !a.json && !a.quiet {
 		fmt.Fprintf(a.err, format+"\n", args...)
 	}
 }
