@@ -273,10 +273,12 @@ func waitFor(ts *testscript.TestScript, done func() bool, what func() string) {
 	}
 }
 
+// signals that a script may send, by name.
+var signals = map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": os.Kill}
+
 // signal NAME INT|TERM|HUP|KILL
 func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
-	s := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": os.Kill}[args[1]]
-	ts.Check(find(ts, args[0]).cmd.Process.Signal(s))
+	ts.Check(find(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
 }
 
 // ended NAME STATUS: wait until it ends, with that status.
