@@ -265,6 +265,7 @@ func (t *Stream) queue(p []byte) {
 	s := t.s
 	s.mu.Lock()
 	if s.out.extend(t.id, p) {
+		s.sent += uint64(len(p))
 		s.mu.Unlock()
 		return
 	}
@@ -284,6 +285,7 @@ func (t *Stream) queue(p []byte) {
 		return
 	}
 	s.out.push(b)
+	s.sent += uint64(len(p))
 	s.wake.Signal()
 }
 
