@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"node/nickname":           {"address", "signaling", "signaling/mqtt"},
 	"node/nickname/registry":  {"address", "node/nickname"},
 	"node/code":               {"address", "signaling", "signaling/mqtt"},
+	"node/api":                {"address", "nat", "node", "node/link", "node/session"},
 	"node": {
 		"address", "nat", "nat/portmap", "nat/probe", "node/lan", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
