@@ -72,7 +72,7 @@ is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
 	})
 	root.AddCommand(
 		newNode(a), newConnect(a), newPing(a), newNAT(a), newAddr(a),
-		newNick(a), newContact(a), newServe(a), newLab(a), newDemo(a), newVersion(a),
+		newUp(a), newStatus(a), newDown(a), newNick(a), newContact(a), newServe(a), newLab(a), newDemo(a), newVersion(a),
 	)
 	return root
 }

@@ -53,6 +53,9 @@ func (f *sinkFlags) fromCommandLine(c *cobra.Command) error {
 	return nil
 }
 
+// chosen reports whether one was.
+func (f *sinkFlags) chosen() bool { return f.echo || f.forward != "" || f.exec != "" }
+
 // sink gives the chosen one.
 func (f *sinkFlags) sink(a *app) (sink, error) {
 	if f.forward != "" && f.exec != "" || f.echo && f.forward+f.exec != "" {

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/node/api"
 )
 
 func newVersion(a *app) *cobra.Command {
@@ -16,10 +18,7 @@ func newVersion(a *app) *cobra.Command {
 		Example: `  sallyport version`,
 		Args:    nothingElse,
 		RunE: func(*cobra.Command, []string) error {
-			v := versionEvent{Version: "unknown", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
-			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-				v.Version = info.Main.Version
-			}
+			v := versionOf()
 			if a.json {
 				emit(a.out, v)
 				return nil
@@ -32,8 +31,11 @@ func newVersion(a *app) *cobra.Command {
 	return c
 }
 
-type versionEvent struct {
-	Version string `json:"version"`
-	Go      string `json:"go"`
-	System  string `json:"system"`
+// versionOf says what this program is.
+func versionOf() api.Version {
+	v := api.Version{Version: "unknown", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		v.Version = info.Main.Version
+	}
+	return v
 }

@@ -32,7 +32,7 @@ func (s *Server) guard(next http.Handler, host string) http.Handler {
 			return
 		}
 		w.Header().Set("WWW-Authenticate", `Bearer realm="sallyport"`)
-		answer(w, http.StatusUnauthorized, Problem{Error: "the token is missing or wrong", Hint: `send "Authorization: Bearer TOKEN" with what "sallyport status --token-file" names; the page is opened by "sallyport up --open"`, Code: Forbidden})
+		answer(w, http.StatusUnauthorized, Problem{Error: "the token is missing or wrong", Hint: `send "Authorization: Bearer TOKEN", with the text of the file that "sallyport status" names; "sallyport status --open" gives a link to the page`, Code: Forbidden})
 	})
 }
 
