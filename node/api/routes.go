@@ -81,14 +81,20 @@ func (s *Server) handler(local bool) http.Handler {
 		}
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		secure(w.Header())
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longestWait + answerTime))
 		mux.ServeHTTP(w, r)
 	})
 }
 
-// secure sets what is true of every answer: it is for nobody else's eyes, pages
-// or caches.
+// secured sets what is true of every answer, refusals too: it is for nobody
+// else's eyes, pages or caches.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secure(w.Header())
+		next.ServeHTTP(w, r)
+	})
+}
+
 func secure(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")

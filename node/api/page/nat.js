@@ -8,27 +8,27 @@ function judge(p) {
   const f = p.tcp.answered ? p.tcp : p.udp;
   const code = p.type_code;
   return {
-    wall: code !== 1 && code !== 0,
+    wall: code !== 1,
     translates: code >= 3 && code <= 6,
     samePort: f.mapping === "endpoint-independent" || code === 1 || code === 2,
     strangers: code === 1 || code === 3,
     sameAddress: code === 4,
     blocked: code === 7,
-    unknown: code === 0,
     finding: f,
   };
 }
 
 function arrow(x1, y1, x2, y2, open, label) {
-  const cls = open ? "" : " shut";
-  const end = open ? x2 : (x1 + x2) / 2;
   const way = Math.sign(x2 - x1);
+  const cls = open ? "" : " shut";
+  const end = open ? x2 : way > 0 ? 330 : 440; // at the wall
+
   const y = y1 + ((y2 - y1) * (end - x1)) / (x2 - x1);
   return svg("g", {},
     svg("path", { class: "road" + cls, d: `M${x1} ${y1}L${end} ${y}` }),
     open ? svg("path", { class: "tip", d: `M${end} ${y}l${-9 * way} -5v10z` })
       : svg("path", { class: "road shut", d: `M${end - 5} ${y - 5}l10 10m0 -10l-10 10` }),
-    svg("text", { class: "soft", x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 8, "text-anchor": "middle" }, label));
+    svg("text", { class: "soft", x: 480, y: y1 + ((y2 - y1) * (480 - x1)) / (x2 - x1) - 12, "text-anchor": "middle" }, label));
 }
 
 function box(x, y, title, line) {
@@ -49,17 +49,17 @@ export function picture(p) {
     for (let k = 0; k < Math.min(levels, 3); k++) g.append(svg("rect", { class: "wall", x: 352 + 22 * k, y: 14, width: 12, height: 162, rx: 3 }));
     g.append(svg("text", { class: "soft", x: 346, y: 26, "text-anchor": "end" }, (j.translates ? "NAT" : "firewall") + (levels > 1 ? ` × ${levels}` : "")));
   }
-  const mapping = j.unknown ? "not known" : j.blocked ? "blocked" : !j.translates ? "own address" :
+  const mapping = j.blocked ? "blocked" : !j.translates ? "own address" :
     j.samePort ? "one port for all peers" : p.delta.kind === "random" ? "a random port for each peer" : `next port: ${p.delta.kind}` + (p.delta.value ? ` ${p.delta.value > 0 ? "+" : ""}${p.delta.value}` : "");
   g.append(arrow(176, 88, 582, 42, !j.blocked, mapping));
-  g.append(arrow(582, 152, 176, 102, j.strangers, j.strangers ? "let in" : j.unknown ? "not known" : p.refusal === "rst" || p.refusal === "icmp" ? "refused (" + p.refusal + ")" : "filtered"));
+  g.append(arrow(582, 152, 176, 102, j.strangers, j.strangers ? "let in" : p.refusal === "rst" || p.refusal === "icmp" ? "refused (" + p.refusal + ")" : "filtered"));
   return g;
 }
 
 export function places(list) {
   return list.map((p) => html("div", { class: "place", "data-type": p.type_code },
     html("p", { class: "label" }, `${p.interface}, ${p.family}, type: ${p.type}`),
-    picture(p),
+    ...(p.type_code ? [picture(p)] : []),
     html("p", {}, p.about),
-    html("p", { class: "label" }, `TCP: ${p.tcp.answered} of ${p.tcp.asked} servers, ${ms(p.tcp.rtt_ms)}; UDP: ${p.udp.answered} of ${p.udp.asked}, ${ms(p.udp.rtt_ms)}; confidence ${Math.round(p.confidence * 100)} %`)));
+    ...(p.type_code ? [html("p", { class: "label" }, `TCP: ${p.tcp.answered} of ${p.tcp.asked} servers, ${ms(p.tcp.rtt_ms)}; UDP: ${p.udp.answered} of ${p.udp.asked}, ${ms(p.udp.rtt_ms)}; confidence ${Math.round(p.confidence * 100)} %`)] : [])));
 }
