@@ -35,7 +35,7 @@ export class Call {
         svg("rect", { class: "lane", x: left, y: y + 3, width, height: height - 6, rx: 4 }),
         svg("rect", { class: "bar" + (won ? " won" : over ? " failed" : ""), "data-lane": lane, x: left + from * scale, y: y + 5, width: Math.max((to - from) * scale, 3), height: height - 10, rx: 3 }));
       for (const s of steps) {
-        g.append(svg("circle", { class: "dot", cx: left + s.ms * scale, cy: y + height / 2, r: 3 }, svg("title", {}, `${ms(s.ms)}: ${s.what}`)));
+        g.append(svg("circle", { class: "dot", cx: left + Math.min(s.ms, took) * scale, cy: y + height / 2, r: 3 }, svg("title", {}, `${ms(s.ms)}: ${s.what}`)));
       }
     });
     const y = used.length * height + 14;

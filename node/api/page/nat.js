@@ -21,7 +21,7 @@ function judge(p) {
 function arrow(x1, y1, x2, y2, open, label) {
   const way = Math.sign(x2 - x1);
   const cls = open ? "" : " shut";
-  const end = open ? x2 : way > 0 ? 330 : 440; // at the wall
+  const end = open ? x2 : way > 0 ? 330 : 424; // at the wall
 
   const y = y1 + ((y2 - y1) * (end - x1)) / (x2 - x1);
   return svg("g", {},
