@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -49,7 +51,21 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	natlab.Main()
+	sideBySide()
 	goleak.VerifyTestMain(m)
+}
+
+// labs is how many laboratories run side by side, unless -parallel says
+// otherwise: they wait for delays and timeouts far more than for a processor.
+const labs = 5
+
+func sideBySide() {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
+	if !asked {
+		_ = flag.Set("test.parallel", strconv.Itoa(labs))
+	}
 }
 
 // role is what an agent is told to be.

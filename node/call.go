@@ -38,7 +38,7 @@ type call struct {
 	reversed atomic.Bool   // the peer was asked to dial us
 	punching chan struct{} // closed when the first punch has its mapping, or will not come
 	opened   func()        // closes it
-	punched  chan struct{} // closed when the punch has ended
+	punched  chan struct{} // closed when the punch has failed
 	hopeless chan struct{} // closed when a relay is all that is left, or nearly
 	despair  func()        // closes it
 

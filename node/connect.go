@@ -64,7 +64,7 @@ func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn
 	n.events.tell(CallBegun{c.id.String(), peer.Key, ToConnect})
 	o, failures := c.race(ctx)
 	if o.link == nil {
-		err := error(&ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx)})
+		err := error(&ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx), Timeline: c.timeline()})
 		if n.ctx.Err() != nil {
 			err = fmt.Errorf("connect: %w", net.ErrClosed)
 		} else {
@@ -76,7 +76,7 @@ func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn
 	took := time.Since(c.begun)
 	stream, err := n.nominate(c, o, echo)
 	if err != nil {
-		err = &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}}
+		err = &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}, Timeline: c.timeline()}
 		c.ended(o.via, err)
 		return nil, err
 	}
@@ -97,6 +97,7 @@ func (n *Node) nominate(c *call, o offer, echo bool) (*session.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	keep(l)
 	s, err := n.begin(l, c.id, o.via, &c.peer)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,8 @@ type Failure struct {
 type ConnectError struct {
 	Peer     address.Key
 	Attempts []Failure
-	Cause    error // of the end of the context, where that ended it
+	Cause    error   // of the end of the context, where that ended it
+	Timeline []Event // what happened on the way, oldest first
 }
 
 // Error names every attempt in one line.
@@ -56,6 +57,12 @@ func (e *ConnectError) Unwrap() []error {
 		all = append(all, e.Cause)
 	}
 	return all
+}
+
+// Timeout reports whether the time was over, or the peer gave no answer in the
+// time that it had: what a net.Error calls a timeout.
+func (e *ConnectError) Timeout() bool {
+	return errors.Is(e, context.DeadlineExceeded) || errors.Is(e, ErrAbsent)
 }
 
 // Hint is the one change that is likeliest to help.

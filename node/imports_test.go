@@ -39,6 +39,8 @@ var mayImport = map[string][]string{
 	"node/netwatch":           {},
 	"node/nickname":           {"address", "signaling", "signaling/mqtt"},
 	"node/nickname/registry":  {"address", "node/nickname"},
+	"node/tunnel":             {},
+	"node/socks":              {"node/tunnel"},
 	"node/code":               {"address", "signaling", "signaling/mqtt"},
 	"node/api":                {"address", "nat", "node", "node/link", "node/session"},
 	"node": {

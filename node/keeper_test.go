@@ -21,6 +21,7 @@ import (
 // found where the address says.
 func TestMappingIsKeptWithoutABroker(t *testing.T) {
 	const warm = 4000
+	t.Parallel()
 	w := newWorld(t)
 	h := w.behind("callee", &natlab.NAT{Ports: nat.Delta{Kind: nat.Independent, Value: 1}, EndOnRST: true, EndOnFIN: true})
 	held, err := h.Dial(t.Context(), &net.Dialer{LocalAddr: &net.TCPAddr{Port: warm}, Control: reuseport.Control}, "tcp", w.broker[len("tcp://"):])

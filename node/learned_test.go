@@ -119,6 +119,7 @@ func disguised(t testing.TB, text string) string {
 
 func TestLearned(t *testing.T) {
 	t.Run("a forwarded port is dialled at once", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t)
 		callee := w.node(w.host("callee", nil))
 		target := disguised(t, callee.Address)
@@ -137,6 +138,7 @@ func TestLearned(t *testing.T) {
 		}
 	})
 	t.Run("a hopeless dial waits", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t)
 		callee := w.node(w.behind("callee", home.nat))
 		caller := newScholar(w, home)
@@ -157,6 +159,7 @@ func TestLearned(t *testing.T) {
 		}
 	})
 	t.Run("fresh ports first, where only they worked", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t)
 		callee := w.node(w.behind("callee", home.nat))
 		caller := newScholar(w, home)
@@ -175,6 +178,7 @@ func TestLearned(t *testing.T) {
 		}
 	})
 	t.Run("a wrong memory of a dial does no harm", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t)
 		callee := w.node(w.behind("callee", home.nat))
 		caller := newScholar(w, plusOne)
@@ -190,6 +194,7 @@ func TestLearned(t *testing.T) {
 		}
 	})
 	t.Run("a wrong memory fails no later", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t)
 		callee := w.node(w.behind("callee", refusesCrossed.nat))
 		caller := newScholar(w, refusesCrossed)
@@ -209,6 +214,7 @@ func TestLearned(t *testing.T) {
 		}
 	})
 	t.Run("a damaged file is no obstacle", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t)
 		callee := w.node(w.host("callee", nil))
 		caller := newScholar(w, home)

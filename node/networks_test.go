@@ -22,6 +22,7 @@ func renumber(t testing.TB, h *natlab.Host, round int) {
 // 30 s.
 func TestRenumberedHostIsReachedAgain(t *testing.T) {
 	const rounds = 3
+	t.Parallel()
 	w := newWorld(t)
 	secret, id := newKey(t)
 	h := w.host("callee", w.nat(natlab.NAT{}), func(c *natlab.HostConfig) { c.Addresses = rounds + 1 })
@@ -59,6 +60,7 @@ func TestRenumberedHostIsReachedAgain(t *testing.T) {
 // the connections that it has seem to live, and are dead. That the route came
 // anew is what makes the node find out.
 func TestSameAddressBehindAnotherRouter(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	secret, id := newKey(t)
 	box := w.nat(drifting())

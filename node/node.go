@@ -3,11 +3,46 @@
 // every strategy at once.
 //
 //	n, err := node.New(ctx, node.Config{})
+//	fmt.Println(n.Addr())                 // what others call
 //	conn, err := n.Connect(ctx, target)   // an address or a node id
 //	conn, err := n.Accept()               // Node is a net.Listener
 //
 // Every connection is TLS 1.3 between two proven keys, over a TCP connection
-// that leads straight from one machine to the other.
+// that leads straight from one machine to the other, or through a relay where
+// Config.Relays names one and nothing else works. It is a net.Conn, so that what
+// was written for TCP works over it unchanged.
+//
+// # Servers and clients
+//
+// A server takes a Node for its listener: http.Serve(n, handler), and closing
+// the listener, as http.Server.Shutdown does, closes the node. A client takes a
+// Dialer: http.Transport{DialContext: d.DialContext}. The examples show both,
+// and net/rpc; docs/examples/grpc shows gRPC. Neither side needs TLS of its own:
+// Conn.Peer is the key of the other end, and who may connect at all is for
+// Config.Admission to say.
+//
+// # Whom a node serves
+//
+// Nobody, before the first call of Accept; then whom Config.Admission admits,
+// by default everyone who knows the address or id. Config.Key is who the node
+// is: keep it (address.LoadOrCreateKey) to have the same id the next time.
+//
+// # What can go wrong
+//
+// A Connect that fails gives a *ConnectError with what each strategy met, and
+// with one change that would help as its Hint. It is ErrAbsent where the peer
+// never answered, and link.ErrRefused, on the first Read of a new connection,
+// where the peer does not want it. A node that has no network starts all the
+// same, and Node.Health says what it misses.
+//
+// # Lifetimes
+//
+// The context of a call bounds that call only. A connection outlives the path
+// that carries it, and lasts until one end closes it, or no path is found for
+// Config.HoldOn. Node.Close ends the node and what it tries; connections that
+// were handed out stay as long as their path does.
+//
+// What of this may change between versions is in docs/stability.md.
 package node
 
 import (
@@ -68,6 +103,7 @@ type Node struct {
 
 	accepting atomic.Bool
 	unproven  chan struct{} // a place for each accepted connection under proof
+	hosting   chan struct{} // a place for each caller who may come to a relay of ours
 	health    *health
 	events    *events
 	since     time.Time
@@ -106,7 +142,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
 		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
-		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(), events: newEvents(), since: time.Now(),
+		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), hosting: make(chan struct{}, maxHosted), health: newHealth(), events: newEvents(), since: time.Now(),
 		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	n.learned = recall(cfg)

@@ -20,11 +20,14 @@ var (
 //
 //	go test ./node -run TestTransferOutlivesItsPaths -v -outlive.bytes=268435456 -outlive.cut=30s
 func TestTransferOutlivesItsPaths(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, at := w.relayHost("3480")
 	near, far := w.nat(*portRestricted(natlab.Drop)), w.nat(*portRestricted(natlab.Drop))
-	callee := w.node(w.host("callee", far), func(r *role) { r.KeepAlive = 2 * time.Second })
-	caller := w.node(w.host("caller", near), func(r *role) {
+	two := func(c *natlab.HostConfig) { c.Addresses = 2 }
+	calleeHost, callerHost := w.host("callee", far, two), w.host("caller", near, two)
+	callee := w.node(calleeHost, func(r *role) { r.KeepAlive = 2 * time.Second })
+	caller := w.node(callerHost, func(r *role) {
 		r.Relays, r.KeepAlive = []string{relayURL(relaySecret, at)}, 2*time.Second
 	})
 	// At first nothing but the relay is between the two.
@@ -35,7 +38,7 @@ func TestTransferOutlivesItsPaths(t *testing.T) {
 	if first.Error != "" || first.Via != node.Relay {
 		t.Fatalf("connected via %q: %s", first.Via, first.Error)
 	}
-	const phases = 7
+	const phases = 9
 	caller.must(order{Flow: *outliveBytes, Rate: *outliveBytes / 16})
 	f := &transfer{t: t, caller: caller, share: *outliveBytes / phases}
 	f.goesOn("via the relay")
@@ -60,12 +63,18 @@ func TestTransferOutlivesItsPaths(t *testing.T) {
 	if err := near.Renumber(); err != nil {
 		t.Fatal(err)
 	}
-	f.moves("the caller's address changed")
+	f.moves("the caller's NAT renumbered")
 
 	if err := far.Renumber(); err != nil {
 		t.Fatal(err)
 	}
-	f.moves("the callee's address changed")
+	f.moves("the callee's NAT renumbered")
+
+	for name, h := range map[string]*natlab.Host{"caller": callerHost, "callee": calleeHost} {
+		sysctl(t, h, "conf/all/promote_secondaries", "1") // else the kernel takes both addresses
+		renumber(t, h, 0)
+		f.moves("the " + name + "'s machine changed its address")
+	}
 
 	w.serves.end()
 	a := w.server.Addrs()
@@ -91,7 +100,7 @@ func (f *transfer) until(what string, ok func(reply) bool) {
 		r := f.caller.must(order{Look: true})
 		stall = max(stall, r.Stall)
 		if r.Got >= before+f.share && ok(r) || r.Ended {
-			f.t.Logf("%-40s longest stall %8v, now via %s, %d moves", what, stall.Round(time.Millisecond), r.Via, r.Moves-f.moved)
+			f.t.Logf("%-44s longest stall %8v, now via %s, %d moves", what, stall.Round(time.Millisecond), r.Via, r.Moves-f.moved)
 			f.moved = r.Moves
 			return
 		}

@@ -50,9 +50,13 @@ const (
 )
 
 // punch opens both NATs at once, for both families side by side.
-func (c *call) punch(ctx context.Context) error {
+func (c *call) punch(ctx context.Context) (err error) {
 	defer c.opened()
-	defer close(c.punched)
+	defer func() {
+		if err != nil {
+			close(c.punched)
+		}
+	}()
 	families := c.punchable()
 	if len(families) == 0 {
 		return notTried("both are behind the same external address, or have no address family in common")

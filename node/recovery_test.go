@@ -101,6 +101,7 @@ func TestRecovery(t *testing.T) {
 		}
 	}
 	t.Run("NAT reboot, ports kept", func(t *testing.T) {
+		t.Parallel()
 		e := newEstate(t, natlab.NAT{})
 		if err := e.box.Reboot(); err != nil {
 			t.Fatal(err)
@@ -110,6 +111,7 @@ func TestRecovery(t *testing.T) {
 		e.reaches()
 	})
 	t.Run("NAT reboot, other port", func(t *testing.T) {
+		t.Parallel()
 		e := newEstate(t, drifting())
 		if err := e.box.Reboot(); err != nil {
 			t.Fatal(err)
@@ -118,6 +120,7 @@ func TestRecovery(t *testing.T) {
 		e.reaches()
 	})
 	t.Run("renumbered", func(t *testing.T) {
+		t.Parallel()
 		e := newEstate(t, natlab.NAT{})
 		if err := e.box.Renumber(); err != nil {
 			t.Fatal(err)
@@ -126,6 +129,7 @@ func TestRecovery(t *testing.T) {
 		e.reaches()
 	})
 	t.Run("renumbered, ports not kept", func(t *testing.T) {
+		t.Parallel()
 		e := newEstate(t, drifting())
 		if err := e.box.Renumber(); err != nil {
 			t.Fatal(err)
@@ -134,6 +138,7 @@ func TestRecovery(t *testing.T) {
 		e.reaches()
 	})
 	t.Run("broker silent", func(t *testing.T) {
+		t.Parallel()
 		e := newEstate(t, natlab.NAT{})
 		e.server.Cut(true)
 		stays(e)
@@ -142,6 +147,7 @@ func TestRecovery(t *testing.T) {
 		e.reaches()
 	})
 	t.Run("node's link cut", func(t *testing.T) {
+		t.Parallel()
 		e := newEstate(t, natlab.NAT{})
 		e.callee.host.Cut(true)
 		stays(e)
@@ -150,6 +156,7 @@ func TestRecovery(t *testing.T) {
 		e.reaches()
 	})
 	t.Run("broker restarted", func(t *testing.T) {
+		t.Parallel()
 		e := newEstate(t, natlab.NAT{})
 		e.serves.end()
 		stays(e)
@@ -163,6 +170,7 @@ func TestRecovery(t *testing.T) {
 // A mapping that moves while the broker's connection seems to live is found by
 // the refresh, which then ends that connection: it hangs on nothing.
 func TestRefreshFindsAMovedMapping(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	box := w.nat(drifting())
 	callee := w.node(w.host("callee", box), func(r *role) { r.KeepAlive, r.Refresh = time.Hour, time.Second })
@@ -178,6 +186,7 @@ func TestRefreshFindsAMovedMapping(t *testing.T) {
 
 // A machine whose address changes is somewhere else from then on.
 func TestMachineMoves(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	callee := w.node(w.host("callee", w.nat(natlab.NAT{}), func(c *natlab.HostConfig) { c.Addresses = 2 }), func(r *role) {
 		r.KeepAlive, r.Refresh = time.Hour, time.Hour
@@ -215,6 +224,7 @@ func sysctl(t testing.TB, h *natlab.Host, name, value string) {
 // Two nodes on one machine never share a port, and reach one another and the
 // world.
 func TestTwoNodesOnOneMachine(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.behind("house", portRestricted(natlab.Drop))
 	a, b := w.node(h), w.node(h)
@@ -237,6 +247,7 @@ func TestSecondConnection(t *testing.T) {
 				name = terrain.name + ", the other way"
 			}
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t)
 				a := w.node(w.behind("a", terrain.nat))
 				b := w.node(w.behind("b", portRestricted(natlab.Drop)))
@@ -274,6 +285,7 @@ func TestReconnectWithinTimeWait(t *testing.T) {
 	for _, timestamps := range []string{"1", "0"} {
 		for _, closer := range []string{"caller", "callee"} {
 			t.Run("timestamps "+timestamps+", the "+closer+" closes first", func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t)
 				hosts := []*natlab.Host{w.behind("caller", portRestricted(natlab.Drop)), w.behind("callee", portRestricted(natlab.Drop))}
 				for _, h := range append(hosts, w.server) {
@@ -305,6 +317,7 @@ func TestReconnectWithinTimeWait(t *testing.T) {
 func TestNodeRestartsOnItsPort(t *testing.T) {
 	for _, timestamps := range []string{"1", "0"} {
 		t.Run("timestamps "+timestamps, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			h := w.behind("callee", portRestricted(natlab.Drop))
 			for _, h := range []*natlab.Host{h, w.server} {

@@ -39,6 +39,7 @@ func TestRoads(t *testing.T) {
 		{"kernel masquerade both", &natlab.NAT{Kernel: true}, &natlab.NAT{Kernel: true}, node.Punch},
 	} {
 		t.Run(road.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			caller := w.node(w.behind("caller", road.caller))
 			callee := w.node(w.behind("callee", road.callee))
@@ -52,6 +53,7 @@ func TestRoads(t *testing.T) {
 }
 
 func TestSameNATWithoutHairpin(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	box := w.nat(natlab.NAT{})
 	caller, callee := w.node(w.host("caller", box)), w.node(w.host("callee", box))
@@ -64,6 +66,7 @@ func TestSameNATWithoutHairpin(t *testing.T) {
 func TestCarrierNAT(t *testing.T) {
 	for _, behind := range []string{"caller", "callee"} {
 		t.Run("of the "+behind, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			carried := w.host("carried", w.nat(natlab.NAT{Behind: w.nat(natlab.NAT{Name: "carrier"})}))
 			plain := w.behind("plain", portRestricted(natlab.Drop))
@@ -80,6 +83,7 @@ func TestCarrierNAT(t *testing.T) {
 
 // What cannot work must say so, and why, and soon.
 func TestRandomToRandomIsNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	caller := w.node(w.behind("caller", symmetric(nat.Random, 0)))
 	callee := w.node(w.behind("callee", symmetric(nat.Random, 0)))
@@ -99,6 +103,7 @@ func TestRandomToRandomIsNamed(t *testing.T) {
 // Without any server, and with nothing configured, a node starts, says what it
 // misses, and connects on its LAN.
 func TestLANWithoutServers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	box := w.nat(natlab.NAT{})
 	nothing := func(r *role) { r.Brokers, r.STUN = nil, nil }

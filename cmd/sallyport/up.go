@@ -56,11 +56,8 @@ With --foreground, stay; this is for service managers such as systemd.`,
   sallyport down`,
 		Args: nothingElse,
 	}
-	u.flags.register(a, c)
-	u.sinks.register(c)
+	u.register(c)
 	fs := c.Flags()
-	fs.StringVar(&u.allow, "allow", "everyone", "who may connect: `WHO` is everyone, nobody, or node ids with commas between")
-	fs.StringVar(&u.birth, "birthday", "listed", "for whom to dial many ports at once when a NAT leaves no other way: `WHO` is listed (those of --allow), always or never")
 	fs.StringVar(&u.listen, "listen", "", "where on loopback the API and the page are, as `HOST:PORT`, or none (default: "+defaultListen+", or any port where that is taken)")
 	fs.BoolVar(&u.foreground, "foreground", false, "don't go to the background")
 	fs.BoolVar(&u.open, "open", false, "print a link that opens the node's page once")
@@ -96,7 +93,7 @@ func (u *up) check() error {
 		return err
 	}
 	if u.sinks.chosen() {
-		if _, err := u.sinks.sink(u.app); err != nil {
+		if _, err := u.sinks.sink(u.app, false); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -88,7 +89,7 @@ func (u *up) run(ctx context.Context, files upFiles, token string, tcp net.Liste
 	}
 	defer nd.Close()
 	server, err := api.New(api.Config{
-		Node: nd, Token: token, Version: versionOf(), Shutdown: shutdown, Logger: cfg.Logger,
+		Node: nd, Token: token, Version: u.version(), Shutdown: shutdown, Logger: cfg.Logger,
 		Explain: func(err error) api.Problem { return problemOf(u.explainCall(nd, err)) },
 		Resolve: func(ctx context.Context, target string) (address.Address, string, error) {
 			found, err := resolver.Resolve(ctx, target)
@@ -128,13 +129,20 @@ func (u *up) run(ctx context.Context, files upFiles, token string, tcp net.Liste
 	}
 	handle := func(c net.Conn) { server.Take(c.(*node.Conn)) }
 	if u.sinks.chosen() {
-		to, err := u.sinks.sink(u.app)
+		to, err := u.sinks.sink(u.app, admission.Everyone())
 		if err != nil {
 			return err
 		}
 		handle = func(c net.Conn) { u.serve(ctx, c, to) }
 	}
 	return u.acceptAll(ctx, nd, handle)
+}
+
+// version is what this program is, as the API tells it.
+func (u *up) version() api.Version {
+	info, _ := debug.ReadBuildInfo()
+	v := versionOf(info)
+	return api.Version{Version: v.Version, Go: v.Go, System: v.System}
 }
 
 // takeLock makes us the one node in the background, and writes down who that is.

@@ -29,7 +29,7 @@ func (s *Session) reschedule() {
 		s.log.Info("path of a session is silent", "peer", s.peer.Short())
 		s.tell()
 		s.wait(s.cfg.SilentLife)
-		s.need()
+		s.lost()
 	case was && !s.pulse.suspect:
 		s.log.Info("path of a session is back", "peer", s.peer.Short())
 		s.life.Stop()
@@ -66,12 +66,20 @@ func (s *Session) Abandon() {
 	}
 }
 
-// need has the owner look for a link, once at a time.
-func (s *Session) need() {
+// lost tells the owner that the link has ended or fallen silent.
+func (s *Session) lost() {
 	if s.cfg.Lost != nil {
 		go s.cfg.Lost(s)
 	}
-	if !s.cfg.Opener || s.cfg.Need == nil || s.asked || !s.worth() {
+	s.need()
+}
+
+// need has the owner look for a link, once at a time.
+func (s *Session) need() {
+	if !s.cfg.Opener || s.cfg.Need == nil || !s.worth() {
+		return
+	}
+	if s.again = s.asked; s.asked {
 		return
 	}
 	s.asked = true
@@ -80,6 +88,9 @@ func (s *Session) need() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.asked = false
+		if s.again && s.ended == nil && !s.alive() {
+			s.need()
+		}
 	}()
 }
 
@@ -98,7 +109,7 @@ func (s *Session) Check() {
 	if s.ended != nil || s.carrier == nil {
 		return
 	}
-	s.pulse.urgent = true
-	s.pulse.pingDue = true
+	s.pulse.check(time.Now())
+	s.reschedule()
 	s.wake.Signal()
 }

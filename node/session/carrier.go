@@ -1,9 +1,7 @@
 package session
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -27,6 +25,8 @@ type carrier struct {
 	path    any
 	fromDue bool         // we owe the number that comes first
 	base    uint64       // which is this
+	gentle  bool         // the other end may begin above what we have: the old one brings the rest
+	closed  bool         // by us, for another
 	started bool         // the peer has told its own
 	expect  uint64       // number of the next numbered frame
 	heard   atomic.Int64 // when bytes came last, in nanoseconds since start
@@ -50,179 +50,6 @@ func (c *carrier) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// read reads a link until it ends.
-func (s *Session) read(c *carrier) {
-	err := c.link.Verdict()
-	if err == nil {
-		s.mu.Lock()
-		s.establish()
-		s.mu.Unlock()
-		err = s.receive(c)
-	}
-	s.mu.Lock()
-	s.failed(c, err)
-	s.mu.Unlock()
-}
-
-func (s *Session) receive(c *carrier) error {
-	scratch := make([]byte, 16)
-	for {
-		head := scratch[:headerSize]
-		if _, err := io.ReadFull(c, head); err != nil {
-			return err
-		}
-		h, err := parseHeader(head)
-		if err != nil {
-			return err
-		}
-		payload := scratch[headerSize:][:min(h.length, 8)]
-		var b *block
-		if h.typ == frameData {
-			b = newBlock(h.length)
-			b.bytes = b.bytes[:h.length]
-			payload = b.bytes
-		}
-		if _, err := io.ReadFull(c, payload); err != nil {
-			if b != nil {
-				b.release()
-			}
-			return err
-		}
-		s.mu.Lock()
-		used, err := s.handle(c, h, payload, b)
-		s.mu.Unlock()
-		if b != nil && !used {
-			b.release()
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// handle takes a frame in. used says that the block is the session's now.
-func (s *Session) handle(c *carrier, h header, payload []byte, b *block) (used bool, err error) {
-	if s.ended != nil {
-		return false, s.ended
-	}
-	if h.typ.numbered() {
-		return s.numbered(c, h, payload, b)
-	}
-	switch h.typ {
-	case frameFrom:
-		c.expect = binary.BigEndian.Uint64(payload)
-		for c.expect > s.received && s.ended == nil && len(s.carriers) > 1 {
-			s.arrived.Wait() // the old link brings the rest
-		}
-		if c.started || c.expect > s.received {
-			return false, fmt.Errorf("%w: a link that begins at frame %d where %d is the next", errProtocol, c.expect, s.received)
-		}
-		c.started = true
-		s.retire()
-	case frameAck:
-		before := s.out.kept
-		if !s.out.acknowledge(binary.BigEndian.Uint64(payload)) {
-			return false, fmt.Errorf("%w: it acknowledges what was not sent", errProtocol)
-		}
-		s.pulse.delivered(time.Now(), before-s.out.kept)
-		s.room.Broadcast()
-		s.retire()
-		if s.closing {
-			s.settle()
-		}
-	case framePing:
-		if len(s.pong) < maxPongs {
-			s.pong = append(s.pong, [8]byte(payload))
-			s.wake.Signal()
-		}
-	case framePong:
-		s.pulse.ponged(time.Now(), binary.BigEndian.Uint64(payload))
-	}
-	return false, nil
-}
-
-// numbered takes a numbered frame in, if it has not come before.
-func (s *Session) numbered(c *carrier, h header, payload []byte, b *block) (used bool, err error) {
-	if !c.started {
-		return false, fmt.Errorf("%w: a link that does not say where it begins", errProtocol)
-	}
-	number := c.expect
-	c.expect++
-	switch {
-	case number < s.received:
-		return false, nil
-	case number > s.received:
-		return false, fmt.Errorf("%w: frame %d where %d is the next", errProtocol, number, s.received)
-	}
-	if s.received == s.told {
-		s.ackTo.Reset(ackDelay)
-	}
-	s.received++
-	if h.typ == frameData {
-		s.came += uint64(h.length)
-	}
-	s.untold += headerSize + h.length
-	s.pulse.active(time.Now())
-	s.arrived.Broadcast()
-	if used, err = s.deliver(h, payload, b); err != nil {
-		return used, err
-	}
-	if s.untold >= ackBytes || s.received-s.told >= ackFrames {
-		s.ackNow = true
-		s.wake.Signal()
-	}
-	return used, nil
-}
-
-// ackLate has what was received acknowledged, when nothing else was sent.
-func (s *Session) ackLate() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended == nil && s.received > s.told {
-		s.ackNow = true
-		s.wake.Signal()
-	}
-}
-
-// write writes to whichever link is in use, until the session ends.
-func (s *Session) write() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var pieces [][]byte
-	for s.ended == nil {
-		if s.next != nil {
-			s.adopt(s.next, true)
-		}
-		c := s.carrier
-		if c == nil || !s.due(c) {
-			pieces = nil
-			s.wake.Wait()
-			continue
-		}
-		pieces = pieces[:0]
-		if first := s.notices(c); first != nil {
-			pieces = append(pieces, first)
-		}
-		pieces = s.out.take(pieces)
-		if s.out.waiting() && s.pulse.await(time.Now()) {
-			s.reschedule()
-		}
-		s.mu.Unlock()
-		err := c.link.WriteBatch(pieces...)
-		s.mu.Lock()
-		s.out.written()
-		s.room.Broadcast()
-		if err != nil && c == s.carrier {
-			s.failed(c, err)
-		}
-	}
-}
-
-// due reports whether something is to be written.
-func (s *Session) due(c *carrier) bool {
-	return c.fromDue || s.ackNow || s.pulse.pingDue || len(s.pong) > 0 || s.out.unsent()
-}
-
 // adopt makes a link the one in use. Where the old one is alive, what was
 // handed to it arrives there, and the new one goes on from there; otherwise
 // everything that has not arrived is sent again.
@@ -232,8 +59,10 @@ func (s *Session) adopt(c *carrier, alive bool) {
 		s.out.rewind()
 	}
 	c.base, c.fromDue = s.out.next, true
-	now := time.Now()
-	s.pulse = pulse{opener: s.pulse.opener, pingID: s.pulse.pingID, lastHeard: now, lastActive: now, pingDue: true}
+	// An ACK that was on the old link may be lost, and what it told will not
+	// come again.
+	s.ackNow = true
+	s.pulse = s.pulse.moved(time.Now())
 	if s.life != nil {
 		s.life.Stop()
 	}
@@ -253,39 +82,18 @@ func (s *Session) retire() {
 	if c := s.carrier; c == nil || len(s.carriers) == 1 || !c.started || c.fromDue || s.out.acked < c.base {
 		return
 	}
-	for old := range s.carriers {
-		if old != s.carrier && old != s.next {
-			_ = old.link.NetConn().Close()
-		}
-	}
+	s.closeAllBut(s.carrier, s.next)
 }
 
-// notices are the frames without numbers that go first.
-func (s *Session) notices(c *carrier) []byte {
-	var b []byte
-	add := func(t frameType, payload []byte) {
-		b = append(b, make([]byte, headerSize)...)
-		header{typ: t, length: len(payload)}.put(b[len(b)-headerSize:])
-		b = append(b, payload...)
+// closeAllBut closes every link but two.
+func (s *Session) closeAllBut(one, two *carrier) {
+	for c := range s.carriers {
+		if c != one && c != two {
+			c.closed = true
+			_ = c.link.NetConn().Close()
+		}
 	}
-	if c.fromDue {
-		c.fromDue = false
-		add(frameFrom, uint64Bytes(c.base))
-	}
-	if s.received > s.told {
-		s.told, s.untold, s.ackNow = s.received, 0, false
-		s.ackTo.Stop()
-		add(frameAck, uint64Bytes(s.received))
-	}
-	for _, p := range s.pong {
-		add(framePong, p[:])
-	}
-	s.pong = s.pong[:0]
-	if s.pulse.pingDue {
-		add(framePing, uint64Bytes(s.pulse.ping(time.Now())))
-		s.reschedule()
-	}
-	return b
+	s.arrived.Broadcast()
 }
 
 // failed ends a link. If it is the one in use, the session is lost until there
@@ -319,6 +127,7 @@ func (s *Session) failed(c *carrier, why error) {
 	}
 	s.carrier, s.past = nil, c
 	s.ackNow = false
+	s.closeAllBut(nil, nil) // an old one could still bring something, but take no answer
 	switch {
 	case !s.worth() || errors.Is(why, io.EOF) && !errors.Is(why, link.ErrCut): // the peer has said goodbye
 		s.end(io.EOF)
@@ -334,5 +143,5 @@ func (s *Session) failed(c *carrier, why error) {
 	}
 	s.tell()
 	s.wait(life)
-	s.need()
+	s.lost()
 }

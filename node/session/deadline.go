@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // deadline is an instant after which a wait ends. It is a value under the
 // session's lock.
@@ -11,15 +14,28 @@ type deadline struct {
 
 func (d *deadline) passed() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
 
-// set moves the deadline; expire is called when it passes.
+// set moves the deadline; expire is called when it passes. From then on the
+// monotonic clock counts, as with the deadlines of package net: else a wall
+// clock that is set back would leave waiters without a timer.
 func (d *deadline) set(at time.Time, expire func()) {
+	d.stop()
 	d.at = at
+	if at.IsZero() {
+		return
+	}
+	now := time.Now()
+	left := at.Sub(now)
+	d.at = now.Add(left)
+	if left > 0 {
+		d.timer = time.AfterFunc(left, expire)
+	}
+}
+
+// stop lets the deadline's timer go.
+func (d *deadline) stop() {
 	if d.timer != nil {
 		d.timer.Stop()
 		d.timer = nil
-	}
-	if left := time.Until(at); !at.IsZero() && left > 0 {
-		d.timer = time.AfterFunc(left, expire)
 	}
 }
 
@@ -45,9 +61,12 @@ func (t *Stream) SetWriteDeadline(at time.Time) error { return t.limit(&t.writeB
 
 func (t *Stream) limit(d *deadline, at time.Time) error {
 	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	if t.closed {
+		return net.ErrClosed
+	}
 	d.set(at, t.expire)
 	t.wake()
 	t.s.room.Broadcast()
-	t.s.mu.Unlock()
 	return nil
 }

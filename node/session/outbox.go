@@ -1,7 +1,5 @@
 package session
 
-import "slices"
-
 const (
 	// maxQueued is how many bytes wait to be sent for the first time, and
 	// maxKept how much memory waits to be acknowledged, before Write waits.
@@ -121,9 +119,10 @@ func (o *outbox) drop() {
 		o.kept -= cap(b.bytes) + blockCost
 		b.release()
 	}
-	o.frames = slices.Delete(o.frames, 0, n)
+	clear(o.frames[:n])
+	o.frames = o.frames[n:] // append copies what is left, now and then
 	o.first = upTo
-	if len(o.frames) == 0 && cap(o.frames) > 16 {
+	if len(o.frames) == 0 {
 		o.frames = nil
 	}
 }

@@ -10,9 +10,14 @@ const (
 	// mostRoundTrips bounds those.
 	mostRoundTrips = 10 * time.Second
 	// assumedRate is the path's rate until it has been measured, in bytes per
-	// second, and the least that is reckoned with.
+	// second. It is halved with each suspicion, mostDoubts times: a path may be
+	// that slow, and a frame must get through some day. leastRate is the least
+	// that is reckoned with.
 	assumedRate = 64 << 10
+	mostDoubts  = 4
 	leastRate   = 4 << 10
+	// busyBytes is how much must wait for its ACK for the rate to be the path's.
+	busyBytes = 128 << 10
 	// rateSpan is over how long a rate is measured.
 	rateSpan = 200 * time.Millisecond
 	// acceptorPing is after how much silence the acceptor asks.
@@ -42,6 +47,8 @@ type pulse struct {
 	rate      float64 // bytes per second
 	spanBegin time.Time
 	spanBytes int
+	acked     int // bytes
+	doubts    int // how many paths in a row were suspect before they brought a frame
 }
 
 // heard notes that bytes came at an instant.
@@ -81,11 +88,32 @@ func (p *pulse) ping(now time.Time) uint64 {
 	return p.pingID
 }
 
+// moved is the pulse of the next link.
+func (p pulse) moved(now time.Time) pulse {
+	next := pulse{opener: p.opener, pingID: p.pingID, lastHeard: now, lastActive: now, doubts: p.doubts}
+	switch {
+	case p.acked >= headerSize+maxPayload: // fast enough for the patience that it met with
+		next.doubts = 0
+	case p.suspect:
+		next.doubts = min(p.doubts+1, mostDoubts)
+	}
+	next.pingDue = true // measures the new path
+	return next
+}
+
 // ponged takes the answer to a PING.
 func (p *pulse) ponged(now time.Time, id uint64) {
 	if id == p.pingID && !p.pingAt.IsZero() {
 		p.measured(now.Sub(p.pingAt))
 		p.pingAt = time.Time{}
+	}
+}
+
+// check asks for a sign of life at once, with little patience from now on.
+func (p *pulse) check(now time.Time) {
+	p.urgent, p.pingDue = true, true
+	if !p.awaited.IsZero() {
+		p.awaited = now
 	}
 }
 
@@ -96,9 +124,15 @@ func (p *pulse) measured(rtt time.Duration) {
 	p.rtt += (rtt - p.rtt) / 4
 }
 
-// delivered notes that so many bytes were acknowledged.
-func (p *pulse) delivered(now time.Time, bytes int) {
-	if p.spanBegin.IsZero() || now.Sub(p.spanBegin) > 10*rateSpan {
+// delivered notes that so many bytes, of those that waited, were acknowledged.
+// Few that waited tell how fast the application writes, not the path's rate.
+func (p *pulse) delivered(now time.Time, bytes, waited int) {
+	p.acked += bytes
+	if waited < busyBytes {
+		p.spanBegin = time.Time{}
+		return
+	}
+	if p.spanBegin.IsZero() {
 		p.spanBegin, p.spanBytes = now, 0
 		return
 	}
@@ -118,11 +152,11 @@ func (p *pulse) patience(bytes int) time.Duration {
 	if p.urgent {
 		return urgentPatience + min(4*p.rtt, mostRoundTrips)
 	}
-	rate := float64(assumedRate)
-	if p.rate > 0 {
-		rate = max(p.rate, leastRate)
+	rate := p.rate
+	if rate == 0 {
+		rate = assumedRate / float64(int(1)<<p.doubts)
 	}
-	frame := float64(min(bytes, headerSize+maxPayload)) / rate
+	frame := float64(min(bytes, headerSize+maxPayload)) / max(rate, leastRate)
 	return patience + min(4*p.rtt, mostRoundTrips) + time.Duration(frame*float64(time.Second))
 }
 
@@ -160,9 +194,6 @@ func (p *pulse) look(now time.Time, unanswered bool, bytes int) (again time.Dura
 // nextPing is when to ask for a sign of life.
 func (p *pulse) nextPing() time.Time {
 	last := p.lastActive
-	if last.IsZero() {
-		last = p.lastHeard
-	}
 	if !p.opener {
 		return last.Add(time.Duration(p.pings+1) * acceptorPing)
 	}

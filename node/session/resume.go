@@ -44,39 +44,31 @@ const (
 // over another link, may work.
 var ErrStale = errors.New("the peer has seen a later link of the session")
 
-// proof shows that a role's end knows the session's key, on the link from which
-// binding was exported.
-func proof(key [sha256.Size]byte, role string, binding []byte, id ID, epoch uint64, st status, have uint64) []byte {
-	m := hmac.New(sha256.New, key[:])
-	m.Write([]byte(role))
-	m.Write(binding)
-	m.Write(id[:])
-	m.Write(uint64Bytes(epoch))
-	m.Write([]byte{byte(st)})
-	m.Write(uint64Bytes(have))
-	return m.Sum(nil)
-}
-
-func binding(l *link.Conn) ([]byte, error) {
-	return l.Export("EXPORTER-sallyport-session-binding", nil, sha256.Size)
-}
+// errNotProven: whoever asks does not show that it was there.
+var errNotProven = fmt.Errorf("%w: a resumption that is not proven", errProtocol)
 
 // Resume goes on over a link that was nominated for it; path describes it. It
 // takes the link over. When the peer does not know the session, the session
 // ends, with ErrGone. ErrStale leaves it as it is, and so does the failure of
 // the link.
 func (s *Session) Resume(ctx context.Context, l *link.Conn, path any) error {
+	if l.Peer() != s.peer {
+		_ = l.NetConn().Close()
+		return errors.New("resuming a session: the link is with another node")
+	}
+	_ = l.SetDeadline(time.Now().Add(resumeTimeout))
 	stop := context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(1, 0)) })
-	st, have, err := s.ask(l)
-	if !stop() && err == nil {
+	st, epoch, have, err := s.ask(l)
+	if !stop() {
 		err = ctx.Err()
 	}
+	_ = l.SetDeadline(time.Time{})
 	if err == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		switch st {
 		case resumed, moved:
-			if err = s.attach(l, path, have, st == moved); err == nil {
+			if err = s.attach(l, path, epoch, have, st == moved); err == nil {
 				return nil
 			}
 		case unknown:
@@ -90,36 +82,38 @@ func (s *Session) Resume(ctx context.Context, l *link.Conn, path any) error {
 	return fmt.Errorf("resuming a session: %w", err)
 }
 
-// ask sends the request, and gives what the peer answers.
-func (s *Session) ask(l *link.Conn) (st status, have uint64, err error) {
+// ask sends the request, under the next epoch, and gives what the peer answers.
+func (s *Session) ask(l *link.Conn) (st status, epoch, have uint64, err error) {
 	bound, err := binding(l)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	s.mu.Lock()
 	s.epoch++
-	epoch, mine, old := s.epoch, s.received, s.mode()
+	epoch = s.epoch
+	mine, old := s.received, s.mode()
 	s.mu.Unlock()
-	_ = l.SetDeadline(time.Now().Add(resumeTimeout))
 	request := append(append(append(s.id[:], byte(old)), uint64Bytes(epoch)...), uint64Bytes(mine)...)
 	if _, err := l.Write(append(request, proof(s.key, "opener", bound, s.id, epoch, old, mine)...)); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	answer := make([]byte, answerSize)
 	if _, err := io.ReadFull(l, answer); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	st, have = status(answer[0]), binary.BigEndian.Uint64(answer[1:])
-	switch st {
-	case unknown:
-		return st, 0, nil
-	case resumed, stale, moved:
-		if !hmac.Equal(answer[9:], proof(s.key, "acceptor", bound, s.id, epoch, st, have)) {
-			return 0, 0, errors.New("the peer does not prove that it knows the session")
-		}
-		return st, have, l.SetDeadline(time.Time{})
+	switch {
+	case st == unknown:
+		return st, epoch, 0, nil
+	case st > moved:
+		return 0, 0, 0, fmt.Errorf("the peer answers %d", answer[0])
+	case !hmac.Equal(answer[9:], proof(s.key, "acceptor", bound, s.id, epoch, st, have)):
+		s.mu.Lock()
+		s.dud++
+		s.mu.Unlock()
+		return 0, 0, 0, errNotProven
 	}
-	return 0, 0, fmt.Errorf("the peer answers %d", answer[0])
+	return st, epoch, have, nil
 }
 
 // mode says whether the link in use is alive.
@@ -130,24 +124,26 @@ func (s *Session) mode() mode {
 	return lost
 }
 
-// attach has the session go on over a link: the peer has so many of our frames.
-// Where the old link is alive at both ends, the new one takes over as soon as
-// the write under way is done.
-func (s *Session) attach(l *link.Conn, path any, have uint64, gently bool) error {
+// attach has the session go on over the link of an epoch: the peer has so many
+// of our frames. Where the old link is alive at both ends, the new one takes
+// over as soon as the write under way is done.
+func (s *Session) attach(l *link.Conn, path any, epoch, have uint64, gently bool) error {
 	if s.ended != nil {
 		return s.ended
+	}
+	if epoch <= s.inUse { // of two resumptions at once the later one has won
+		return ErrStale
 	}
 	if !s.out.acknowledge(have) {
 		s.dud++
 		return fmt.Errorf("%w: it has %d frames of %d", errProtocol, have, s.out.sent)
 	}
-	c := &carrier{link: l, path: path}
+	c := &carrier{link: l, path: path, gentle: gently}
 	c.touch()
+	s.inUse, s.next = epoch, nil
+	s.closeAllBut(s.carrier, nil) // a peer cannot pile links up
 	s.carriers[c] = true
-	if s.next != nil {
-		_ = s.next.link.NetConn().Close()
-		s.next = nil
-	}
+	s.establish() // the peer knows the session, whatever became of its first answer
 	old := s.carrier
 	if gently && s.alive() {
 		s.next = c
@@ -208,41 +204,50 @@ func (r Request) Unknown() {
 // which path describes. What is forged, replayed or another peer's is answered
 // as if the session were unknown, and counted.
 func (s *Session) Answer(r Request, path any) error {
+	err := s.answer(r, path)
+	if err != nil && !errors.Is(err, errNotProven) {
+		_ = r.link.NetConn().Close()
+	}
+	return err
+}
+
+func (s *Session) answer(r Request, path any) error {
 	bound, err := binding(r.link)
 	if err != nil {
-		_ = r.link.NetConn().Close()
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cfg.Opener || r.link.Peer() != s.peer || s.ended != nil ||
-		!hmac.Equal(r.proof, proof(s.key, "opener", bound, s.id, r.epoch, r.mode, r.have)) {
-		s.dud++
+	st, have := s.judge(r, bound)
+	if st == unknown {
 		go r.Unknown()
-		return fmt.Errorf("%w: a resumption that is not proven", errProtocol)
+		return errNotProven
 	}
-	st := resumed
-	switch {
-	case r.epoch <= s.epoch:
-		st = stale
-	case r.mode == alive && s.alive():
-		st = moved
-	}
-	answer := append([]byte{byte(st)}, uint64Bytes(s.received)...)
-	// Small and the first after a handshake: it fits into any send buffer.
-	if _, err := r.link.Write(append(answer, proof(s.key, "acceptor", bound, s.id, r.epoch, st, s.received)...)); err != nil {
-		_ = r.link.NetConn().Close()
+	answer := append([]byte{byte(st)}, uint64Bytes(have)...)
+	if _, err := r.link.Write(append(answer, proof(s.key, "acceptor", bound, s.id, r.epoch, st, have)...)); err != nil {
 		return err
 	}
 	if st == stale {
-		_ = r.link.NetConn().Close()
 		return ErrStale
 	}
 	_ = r.link.SetDeadline(time.Time{})
-	s.epoch = r.epoch
-	if err := s.attach(r.link, path, r.have, st == moved); err != nil {
-		_ = r.link.NetConn().Close()
-		return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attach(r.link, path, r.epoch, r.have, st == moved)
+}
+
+// judge says what to answer a request, and how many frames have arrived.
+func (s *Session) judge(r Request, bound []byte) (st status, have uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.cfg.Opener || r.link.Peer() != s.peer || s.ended != nil ||
+		!hmac.Equal(r.proof, proof(s.key, "opener", bound, s.id, r.epoch, r.mode, r.have)):
+		s.dud++
+		return unknown, 0
+	case r.epoch <= s.epoch:
+		return stale, s.received
+	case r.mode == alive && s.alive() && len(s.carriers) == 1: // no other move is under way
+		st = moved
 	}
-	return nil
+	s.epoch = r.epoch
+	return st, s.received
 }

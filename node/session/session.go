@@ -10,11 +10,11 @@ package session
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -92,7 +92,8 @@ type Session struct {
 	next     *carrier  // to be the one in use when the writer gets to it
 	past     *carrier  // the last one, while there is none
 	carriers map[*carrier]bool
-	epoch    uint64
+	epoch    uint64 // the last that was asked for, or answered
+	inUse    uint64 // that of the last carrier
 	received uint64 // numbered frames
 	told     uint64 // of them, acknowledged
 	untold   int    // bytes that are not
@@ -113,6 +114,7 @@ type Session struct {
 	ackTo *time.Timer // sends a late ACK
 	life  *time.Timer // ends a session that is lost
 	asked bool        // Need is at work
+	again bool        // and another loss came meanwhile
 	alone bool        // no new link will come
 	news  chan struct{}
 	moves int
@@ -129,26 +131,10 @@ func New(l *link.Conn, cfg Config) (*Session, error) {
 		_ = l.NetConn().Close()
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	if cfg.SilentLife <= 0 {
-		cfg.SilentLife = 10 * time.Minute
-	}
-	if cfg.CutLife <= 0 {
-		cfg.CutLife = 15 * time.Second
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	s := &Session{
-		cfg: cfg, id: id, key: key, peer: l.Peer(), log: cfg.Logger,
-		established: make(chan struct{}), over: make(chan struct{}),
-		news: make(chan struct{}), streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
-	}
-	if cfg.Opener {
-		s.nextID = 1
-	}
-	s.wake.L, s.room.L, s.arrived.L = &s.mu, &s.mu, &s.mu
-	s.pulse.opener = cfg.Opener
+	s := blank(cfg)
+	s.id, s.key, s.peer = id, key, l.Peer()
 	s.pulse.heard(time.Now())
+	s.pulse.active(time.Now())
 	c := &carrier{link: l, path: cfg.Path, started: true}
 	c.touch()
 	s.mu.Lock()
@@ -161,6 +147,30 @@ func New(l *link.Conn, cfg Config) (*Session, error) {
 	go s.write()
 	go s.read(c)
 	return s, nil
+}
+
+// blank is a session that has no link and no goroutine yet.
+func blank(cfg Config) *Session {
+	if cfg.SilentLife <= 0 {
+		cfg.SilentLife = 10 * time.Minute
+	}
+	if cfg.CutLife <= 0 {
+		cfg.CutLife = 15 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Session{
+		cfg: cfg, log: cfg.Logger,
+		established: make(chan struct{}), over: make(chan struct{}), news: make(chan struct{}),
+		streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
+	}
+	if cfg.Opener {
+		s.nextID = 1
+	}
+	s.wake.L, s.room.L, s.arrived.L = &s.mu, &s.mu, &s.mu
+	s.pulse.opener = cfg.Opener
+	return s
 }
 
 // ID names the session.
@@ -237,7 +247,7 @@ func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s
 func (s *Session) Open(echo bool) (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.finished || !s.alive() {
+	if s.closing || s.finished || !s.alive() || s.nextID > math.MaxUint32-2 {
 		return nil, ErrEnding
 	}
 	t := s.newStream(s.nextID, echo, false)
@@ -265,106 +275,3 @@ func (s *Session) Established() error {
 	defer s.mu.Unlock()
 	return s.ended
 }
-
-// Close ends the session and all of its streams at once.
-func (s *Session) Close() error {
-	s.mu.Lock()
-	s.end(net.ErrClosed)
-	s.mu.Unlock()
-	return nil
-}
-
-// end ends everything. The first cause counts.
-func (s *Session) end(why error) {
-	if s.ended != nil {
-		return
-	}
-	s.ended = why
-	close(s.over)
-	s.tell()
-	s.establish()
-	for _, t := range s.streams {
-		t.wake()
-	}
-	clear(s.streams)
-	s.timer.Stop()
-	s.ackTo.Stop()
-	if s.life != nil {
-		s.life.Stop()
-	}
-	for c := range s.carriers {
-		if c != s.carrier || !errors.Is(why, io.EOF) {
-			_ = c.link.NetConn().Close()
-		}
-	}
-	if c := s.carrier; c != nil && errors.Is(why, io.EOF) {
-		go func() { _ = c.link.Close() }() // says goodbye, which may take some time
-	}
-	s.wake.Broadcast()
-	s.room.Broadcast()
-	s.arrived.Broadcast()
-	s.log.Debug("session over", "peer", s.peer.Short(), "why", why)
-	if s.cfg.Ended != nil {
-		go s.cfg.Ended(s)
-	}
-}
-
-func (s *Session) establish() {
-	select {
-	case <-s.established:
-	default:
-		close(s.established)
-	}
-}
-
-// settle ends the session when nothing is left to do: says that it is closing
-// when the last stream is gone, and goes when the peer has got that. Streams
-// that the peer opened before it knew would have come by then.
-func (s *Session) settle() {
-	if s.ended != nil || len(s.streams) > 0 {
-		return
-	}
-	if !s.closing {
-		s.closing = true
-		s.control(frameClosing, 0, 0)
-	}
-	if s.out.empty() {
-		s.end(io.EOF)
-	}
-}
-
-// worth reports whether there is anything to save by a new link: a stream that
-// the peer still uses, or the end of one that it has not got.
-func (s *Session) worth() bool {
-	if s.out.acked < s.parting {
-		return true
-	}
-	for _, t := range s.streams {
-		if !t.peerDone {
-			return true
-		}
-	}
-	return false
-}
-
-// broken notes that a peer broke a rule of the streams: it is beyond help.
-func (s *Session) broken(what string, args ...any) error {
-	err := fmt.Errorf("%w: "+what, append([]any{errProtocol}, args...)...)
-	s.dud++
-	s.end(err)
-	return err
-}
-
-// secrets derives a session's name and key from its first link.
-func secrets(l *link.Conn, attempt [16]byte) (id ID, key [sha256.Size]byte, err error) {
-	a, err := l.Export("EXPORTER-sallyport-session-id", attempt[:], len(id))
-	if err != nil {
-		return id, key, err
-	}
-	b, err := l.Export("EXPORTER-sallyport-session-key", attempt[:], len(key))
-	copy(id[:], a)
-	copy(key[:], b)
-	return id, key, err
-}
-
-func uint64Bytes(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }

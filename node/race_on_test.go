@@ -1,0 +1,6 @@
+//go:build race
+
+package node_test
+
+// underRace: the race detector makes all that is computed many times slower.
+const underRace = true

@@ -1,0 +1,97 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+)
+
+// Close ends the session and all of its streams at once.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	s.end(net.ErrClosed)
+	s.mu.Unlock()
+	return nil
+}
+
+// end ends everything. The first cause counts.
+func (s *Session) end(why error) {
+	if s.ended != nil {
+		return
+	}
+	s.ended = why
+	close(s.over)
+	s.tell()
+	s.establish()
+	for _, t := range s.streams {
+		t.wake()
+	}
+	clear(s.streams)
+	s.timer.Stop()
+	s.ackTo.Stop()
+	if s.life != nil {
+		s.life.Stop()
+	}
+	for c := range s.carriers {
+		if c != s.carrier || !errors.Is(why, io.EOF) {
+			_ = c.link.NetConn().Close()
+		}
+	}
+	if c := s.carrier; c != nil && errors.Is(why, io.EOF) {
+		go func() { _ = c.link.Close() }() // says goodbye, which may take some time
+	}
+	s.wake.Broadcast()
+	s.room.Broadcast()
+	s.arrived.Broadcast()
+	s.log.Debug("session over", "peer", s.peer.Short(), "why", why)
+	if s.cfg.Ended != nil {
+		go s.cfg.Ended(s)
+	}
+}
+
+func (s *Session) establish() {
+	select {
+	case <-s.established:
+	default:
+		close(s.established)
+	}
+}
+
+// settle ends the session when nothing is left to do: says that it is closing
+// when the last stream is gone, and goes when the peer has got that. Streams
+// that the peer opened before it knew would have come by then.
+func (s *Session) settle() {
+	if s.ended != nil || len(s.streams) > 0 {
+		return
+	}
+	if !s.closing {
+		s.closing = true
+		s.control(frameClosing, 0, 0)
+	}
+	if s.out.empty() {
+		s.end(io.EOF)
+	}
+}
+
+// worth reports whether there is anything to save by a new link: a stream that
+// the peer still uses, or the end of one that it has not got.
+func (s *Session) worth() bool {
+	if s.out.acked < s.parting {
+		return true
+	}
+	for _, t := range s.streams {
+		if !t.peerDone {
+			return true
+		}
+	}
+	return false
+}
+
+// broken notes that a peer broke a rule of the streams: it is beyond help.
+func (s *Session) broken(what string, args ...any) error {
+	err := fmt.Errorf("%w: "+what, append([]any{errProtocol}, args...)...)
+	s.dud++
+	s.end(err)
+	return err
+}
