@@ -72,6 +72,7 @@ func (c *call) note(s Strategy, format string, args ...any) {
 	defer c.mu.Unlock()
 	e := Event{At: time.Since(c.begun), Strategy: s, What: fmt.Sprintf(format, args...)}
 	c.log = append(c.log, e)
+	c.node.events.tell(CallStep{c.id.String(), c.peer.Key, e})
 	c.node.log.Debug("attempt", "id", c.id.String()[:8], "at", e.At, "strategy", string(s), "what", e.What)
 }
 

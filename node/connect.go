@@ -61,22 +61,34 @@ func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn
 	c := n.newCall(peer)
 	n.calls.add(c)
 	defer n.calls.remove(c)
+	n.events.tell(CallBegun{c.id.String(), peer.Key, ToConnect})
 	o, failures := c.race(ctx)
 	if o.link == nil {
+		err := error(&ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx), Timeline: c.timeline()})
 		if n.ctx.Err() != nil {
-			return nil, fmt.Errorf("connect: %w", net.ErrClosed)
+			err = fmt.Errorf("connect: %w", net.ErrClosed)
+		} else {
+			c.lessons.failed(ctx, failures)
 		}
-		c.lessons.failed(ctx, failures)
-		return nil, &ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx), Timeline: c.timeline()}
+		c.ended("", err)
+		return nil, err
 	}
 	took := time.Since(c.begun)
 	stream, err := n.nominate(c, o, echo)
 	if err != nil {
-		return nil, &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}, Timeline: c.timeline()}
+		err = &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}, Timeline: c.timeline()}
+		c.ended(o.via, err)
+		return nil, err
 	}
+	c.ended(o.via, nil)
 	c.lessons.connected(o.via)
 	n.log.Info("connected", "peer", peer.Key.Short(), "via", string(o.via), "remote", stream.RemoteAddr(), "took", took)
 	return &Conn{Stream: stream, took: took, log: c.timeline()}, nil
+}
+
+// ended tells how the call went.
+func (c *call) ended(via Strategy, err error) {
+	c.node.events.tell(CallEnded{c.id.String(), c.peer.Key, via, time.Since(c.begun), err})
 }
 
 // nominate begins a session on the link that has won, with one stream.

@@ -105,6 +105,8 @@ type Node struct {
 	unproven  chan struct{} // a place for each accepted connection under proof
 	hosting   chan struct{} // a place for each caller who may come to a relay of ours
 	health    *health
+	events    *events
+	since     time.Time
 	backlog   chan *Conn
 
 	mu     sync.Mutex // between the beginning of work and Close
@@ -140,7 +142,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
 		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
-		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), hosting: make(chan struct{}, maxHosted), health: newHealth(),
+		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), hosting: make(chan struct{}, maxHosted), health: newHealth(), events: newEvents(), since: time.Now(),
 		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	n.learned = recall(cfg)
@@ -156,6 +158,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	n.all.Go(func() { n.serve(warm.listener) })
 	n.openDoors()
 	n.all.Go(n.watchNetworks)
+	n.all.Go(n.tellAddress)
 	if cfg.PortMap {
 		n.all.Go(n.mapPorts)
 	}
@@ -301,6 +304,7 @@ func (n *Node) Close() error {
 			}
 			break
 		}
+		n.events.close()
 		n.closed = errors.Join(errs...)
 	})
 	return n.closed

@@ -46,7 +46,7 @@ func (r *rescuer) rescue(s *session.Session) {
 		if try%2 == 0 {
 			peer.V4, peer.V6 = nil, nil
 		}
-		err := r.move(ctx, s, peer, n.cfg.Strategies)
+		err := r.move(ctx, s, peer, n.cfg.Strategies, ToRescue)
 		if err == nil || errors.Is(err, session.ErrGone) {
 			return
 		}
@@ -72,7 +72,7 @@ func (r *rescuer) rest(ctx context.Context, s *session.Session, d time.Duration)
 
 // move calls the peer by the strategies given, and has the session go on over
 // the link.
-func (r *rescuer) move(ctx context.Context, s *session.Session, peer address.Address, by []Strategy) error {
+func (r *rescuer) move(ctx context.Context, s *session.Session, peer address.Address, by []Strategy, purpose CallPurpose) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, rescueTimeout)
 	defer cancel()
 	stop := make(chan struct{})
@@ -89,7 +89,9 @@ func (r *rescuer) move(ctx context.Context, s *session.Session, peer address.Add
 	c.by = by
 	n.calls.add(c)
 	defer n.calls.remove(c)
+	n.events.tell(CallBegun{c.id.String(), peer.Key, purpose})
 	o, failures := c.race(ctx)
+	defer func() { c.ended(o.via, err) }()
 	if o.link == nil {
 		return &ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx)}
 	}
@@ -137,7 +139,7 @@ func (r *rescuer) moved(s *session.Session) {
 			}
 			peer := r.peer
 			peer.V4, peer.V6 = nil, nil
-			if err := r.move(n.ctx, s, peer, better); err != nil {
+			if err := r.move(n.ctx, s, peer, better, ToImprove); err != nil {
 				n.log.Debug("no better path than the relay yet", "peer", s.Peer().Short(), "error", err)
 			}
 		}

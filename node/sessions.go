@@ -78,19 +78,24 @@ func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, peer *address
 	cfg := session.Config{
 		Opener: peer != nil, Attempt: attempt, Path: via, Logger: n.log,
 		SilentLife: n.cfg.HoldOn, CutLife: min(n.cfg.HoldOn, mostCutLife),
-		Accept: n.take, Ended: n.sessions.remove,
-		Lost: func(*session.Session) { n.doubt() },
+		Accept: n.take, Back: n.events.look, Moved: n.events.look,
+		Lost:  func(s *session.Session) { n.events.look(s); n.doubt() },
+		Ended: func(s *session.Session) { n.sessions.remove(s); n.events.ended(s) },
 	}
 	if peer != nil {
 		r.peer = *peer
 		cfg.Need = func(s *session.Session) { n.during(func() { r.rescue(s) }) }
-		cfg.Moved = r.moved
+		cfg.Moved = func(s *session.Session) { n.events.look(s); r.moved(s) }
 	}
 	s, err := session.New(l, cfg)
 	if err != nil {
 		return nil, err
 	}
 	n.sessions.add(s)
+	n.events.begun(s)
+	if over(s) { // before it was told of
+		n.events.ended(s)
+	}
 	if n.ctx.Err() != nil {
 		s.Abandon()
 	}

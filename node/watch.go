@@ -97,6 +97,7 @@ func (n *Node) suspect() {
 
 // brokerState is told what becomes of each broker's connection.
 func (n *Node) brokerState(b address.Broker, s mqtt.State) {
+	n.events.broker(b, s)
 	var notHad mqtt.BrokerError
 	if !s.Open && slices.Contains(n.cfg.Brokers, b) {
 		n.health.note(&n.health.broker, s.Err)

@@ -12,6 +12,7 @@ import (
 	"rsc.io/qr"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/api"
 	"github.com/sallyport-net/sallyport/node/nickname"
 	"github.com/sallyport-net/sallyport/signaling"
 )
@@ -24,7 +25,7 @@ func newAddr(a *app) *cobra.Command {
 		Use:   "addr [TARGET]",
 		Short: "Show this node's address, or take one apart",
 		Long: `Show this node's own address in every form, as "sallyport node" has it if started
-now. The port in it is new at every start, unless --port names one; the node id
+now, or as the one in the background has it. The port in it is new at every start, unless --port names one; the node id
 stays, and is enough to connect to a node that runs.
 
 With TARGET, an address in any form or a contact, take that one apart instead;
@@ -68,12 +69,12 @@ good for one use and proves to each side that it has the other's address.`,
 		if err != nil {
 			return err
 		}
-		p := partsOf(self)
+		p := api.AddressOf(self)
 		switch {
 		case a.json:
 			emit(a.out, p)
 		case len(args) == 1:
-			p.explain(a.out, self)
+			explainAddress(a.out, p, self)
 		default:
 			fmt.Fprintf(a.out, "Address: %s\nCompact: %s\nNode id: %s\n", p.Address, p.Compact, p.ID)
 		}
@@ -90,10 +91,18 @@ good for one use and proves to each side that it has the other's address.`,
 	return c
 }
 
-// ownAddress starts a node, for as long as it takes to know its networks. late
+// ownAddress asks the node in the background, or starts one, for as long as it takes to know its networks. late
 // is the failure of a node that has no network, whose address is known all the
 // same.
 func (a *app) ownAddress(ctx context.Context, f *nodeFlags) (self address.Address, late, err error) {
+	if up := a.background(f); up != nil {
+		st, err := up.status(ctx)
+		if err != nil {
+			return self, nil, err
+		}
+		self, err = address.Parse(st.Address.Address)
+		return self, nil, err
+	}
 	cfg, err := a.nodeConfig(f)
 	if err != nil {
 		return self, nil, err
@@ -118,54 +127,8 @@ func (a *app) ownAddress(ctx context.Context, f *nodeFlags) (self address.Addres
 	return self, late, nil
 }
 
-// addressParts is an address taken apart; its JSON is a promise.
-type addressParts struct {
-	Address    string          `json:"address"`
-	Compact    string          `json:"compact,omitempty"`
-	ID         string          `json:"id"`
-	Key        bool            `json:"key"` // whether the id is a key, so that it can be connected to
-	MachineID  string          `json:"machine_id,omitempty"`
-	Brokers    []string        `json:"brokers"`
-	Interfaces []interfacePart `json:"interfaces"`
-}
-
-type interfacePart struct {
-	Family   string   `json:"family"`
-	Index    int      `json:"index"`
-	NetIndex int      `json:"net_index"`
-	External string   `json:"external"` // IP:PORT
-	Internal string   `json:"internal"` // IP:PORT
-	Type     string   `json:"type"`
-	TypeCode int      `json:"type_code"`
-	Delta    natDelta `json:"delta"`
-	RTTMS    int64    `json:"broker_rtt_ms,omitempty"`
-}
-
-func partsOf(a address.Address) addressParts {
-	p := addressParts{
-		Address: a.String(), ID: a.Key.String() + a.Foreign, Key: !a.Key.IsZero(),
-		MachineID: a.MachineID, Brokers: []string{}, Interfaces: []interfacePart{},
-	}
-	p.Compact, _ = a.Compact() // there is none for a foreign id
-	for _, b := range a.Brokers {
-		p.Brokers = append(p.Brokers, b.String())
-	}
-	for _, i := range a.Interfaces() {
-		family := "IPv4"
-		if i.External.Is6() {
-			family = "IPv6"
-		}
-		p.Interfaces = append(p.Interfaces, interfacePart{
-			Family: family, Index: i.Index, NetIndex: i.NetIndex,
-			External: i.ExternalEndpoint().String(), Internal: i.InternalEndpoint().String(),
-			Type: i.NAT.String(), TypeCode: int(i.NAT), Delta: natDeltaOf(i.Delta), RTTMS: i.BrokerRTT.Milliseconds(),
-		})
-	}
-	return p
-}
-
-// explain is for people.
-func (p addressParts) explain(w io.Writer, a address.Address) {
+// explainAddress is for people.
+func explainAddress(w io.Writer, p api.Address, a address.Address) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Address: %s\n", p.Address)
 	if p.Compact != "" {

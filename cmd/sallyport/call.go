@@ -23,11 +23,25 @@ const (
 	verdictWait = 10 * time.Second
 )
 
-// call is one connection to a peer, with the node that it was made from.
+// call is one connection to a peer, with the node that it was made from; node is
+// nil where that is the one in the background.
 type call struct {
 	app  *app
 	node *node.Node
-	conn *node.Conn
+	conn peerConn
+}
+
+// peerConn is a connection to a peer: a *node.Conn, or one through the node in
+// the background.
+type peerConn interface {
+	net.Conn
+	CloseWrite() error
+	Reset() error
+	Verdict() error
+	WaitClosed()
+	Peer() address.Key
+	Via() node.Strategy
+	Took() time.Duration
 }
 
 // dial starts a node and connects to target, by connect: a stream or a ping.
@@ -176,7 +190,9 @@ type connectedEvent struct {
 // close ends the connection and the node.
 func (c *call) close() {
 	_ = c.conn.Close()
-	_ = c.node.Close()
+	if c.node != nil {
+		_ = c.node.Close()
+	}
 }
 
 // failedEvent is how a call failed, each attempt and what would help.

@@ -31,7 +31,7 @@ type configKeys struct {
 }
 
 // notKeys are the flags that make no sense in a file.
-var notKeys = []string{"config", "help", "print-config", "local", "remote", "socks"}
+var notKeys = []string{"config", "help", "print-config", "local", "remote", "socks", "foreground", "detached", "open"}
 
 // readConfig sets the flags that the file names and the command line does not.
 // Without a path it takes config.toml from the user's configuration directory,

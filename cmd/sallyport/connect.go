@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/sallyport-net/sallyport/node"
 )
 
 func newConnect(a *app) *cobra.Command {
@@ -21,7 +19,8 @@ contact.
 
 The end of standard input is told to the peer, which may go on sending; when it
 has ended too, connect exits with status 0. At a terminal, connect ends with the
-peer. With --json, events go to standard error: connected, failed.`,
+peer. Where "sallyport up" has a node in the background, that one connects, unless
+a flag says how a node is to be. With --json, events go to standard error: connected, failed.`,
 		Example: `  sallyport connect ADDRESS
   tar c photos | sallyport connect ADDRESS
   ssh -o ProxyCommand='sallyport connect ADDRESS' user@host`,
@@ -32,7 +31,7 @@ peer. With --json, events go to standard error: connected, failed.`,
 		if err := f.settle(a, c); err != nil {
 			return err
 		}
-		call, err := a.dial(c.Context(), &f, args[0], (*node.Node).ConnectAddress)
+		call, err := a.reach(c.Context(), &f, args[0], false)
 		if err != nil {
 			return err
 		}
@@ -94,7 +93,7 @@ func (c *call) talk(ctx context.Context) error {
 			}
 			sending = false
 		case <-ctx.Done():
-			cut(c.conn)
+			_ = c.conn.Reset()
 			return ctx.Err()
 		}
 	}

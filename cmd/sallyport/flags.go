@@ -32,13 +32,18 @@ type nodeFlags struct {
 	config     string
 
 	portAsked bool // --port was on the command line, not in the file
+	ownNode   bool // so was something that says how the node is to be
 
 	as address.PrivateKey // what takes the place of the key in the file, if not zero
 }
 
-// nodeOnly are the flags of the node command that a configuration file may hold
+// nodeOnly are the flags of the node command and of up that a configuration file may hold
 // as well, while other commands read it.
-var nodeOnly = []string{"echo", "forward", "exec", "allow-forward", "allow-listen", "allow", "birthday"}
+var nodeOnly = []string{"echo", "forward", "exec", "allow-forward", "allow-listen", "allow", "birthday", "listen"}
+
+// ofNodes are the flags that say how a node is: with one of them, a command starts
+// a node of its own, whether or not one runs in the background.
+var ofNodes = []string{"key", "broker", "stun", "turn", "interface", "port", "portmap", "no-lan", "strategies", "config"}
 
 func (f *nodeFlags) register(a *app, c *cobra.Command) {
 	fs := c.Flags()
@@ -62,6 +67,7 @@ func (f *nodeFlags) register(a *app, c *cobra.Command) {
 // checks what can be checked without a network.
 func (f *nodeFlags) settle(a *app, c *cobra.Command) error {
 	f.portAsked = c.Flags().Changed("port")
+	f.ownNode = slices.ContainsFunc(ofNodes, c.Flags().Changed)
 	if err := readConfig(f.config, configKeys{"node", c.Flags(), nodeOnly}); err != nil {
 		return err
 	}

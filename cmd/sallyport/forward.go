@@ -147,11 +147,12 @@ func (f *forwarder) run(ctx context.Context, target string, specs []forwardSpec)
 	}
 	defer func() { f.running.Wait(); _ = call.node.Close() }()
 	defer end(nil)
+	conn := call.conn.(*node.Conn) // of a node of our own
 	if err := call.admitted(); err != nil {
-		cut(call.conn)
+		cut(conn)
 		return explainCut(err)
 	}
-	f.running.Go(func() { f.line.keep(ctx, call.conn) })
+	f.running.Go(func() { f.line.keep(ctx, conn) })
 	for n, s := range specs {
 		if s.kind == remoteForward {
 			err = f.beginRemote(ctx, s)

@@ -16,6 +16,7 @@ import (
 	"github.com/sallyport-net/sallyport/nat/portmap"
 	"github.com/sallyport-net/sallyport/nat/probe"
 	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/api"
 )
 
 func newNAT(a *app) *cobra.Command {
@@ -85,36 +86,19 @@ type natInterface struct {
 	NAT        bool         `json:"nat"`
 	Type       string       `json:"type"`
 	TypeCode   nat.Type     `json:"type_code"` // as in addresses
-	Delta      natDelta     `json:"delta"`
+	Delta      api.Delta    `json:"delta"`
 	Verdict    string       `json:"verdict"`
 	Sure       bool         `json:"sure"`
 	Confidence float64      `json:"confidence"`
 	Guess      bool         `json:"guess"`
-	TCP        natFinding   `json:"tcp"`
-	UDP        natFinding   `json:"udp"`
+	TCP        api.Finding  `json:"tcp"`
+	UDP        api.Finding  `json:"udp"`
 	natSurroundings
 	Router natRouter `json:"router"`
 	TookMS float64   `json:"took_ms"`
 	Error  string    `json:"error,omitempty"`
 
 	report nat.Report
-}
-
-type natDelta struct {
-	Kind  string        `json:"kind"`
-	Code  nat.DeltaKind `json:"code"` // as in addresses
-	Value int           `json:"value"`
-}
-
-type natFinding struct {
-	Asked      int      `json:"asked"`
-	Answered   int      `json:"answered"`
-	Mapping    string   `json:"mapping"`
-	Filtering  string   `json:"filtering"`
-	Delta      natDelta `json:"delta"`
-	Confidence float64  `json:"confidence"`
-	Guess      bool     `json:"guess"`
-	RTTMS      float64  `json:"rtt_ms"`
 }
 
 // survey asks about every interface at once.
@@ -168,9 +152,9 @@ func survey(ctx context.Context, f *nodeFlags) (*natSurvey, error) {
 func natInterfaceOf(p node.Place, r nat.Report, err error) natInterface {
 	i := natInterface{
 		Interface: p.Interface, Family: "IPv4", Local: p.Addr, Externals: r.Externals,
-		NAT: r.NATed(), Type: r.Type.String(), TypeCode: r.Type, Delta: natDeltaOf(r.Delta),
+		NAT: r.NATed(), Type: r.Type.String(), TypeCode: r.Type, Delta: api.DeltaOf(r.Delta),
 		Verdict: nat.Verdict(r), Sure: r.Sure(), Confidence: r.Confidence, Guess: r.Guess,
-		TCP: natFindingOf(r.TCP), UDP: natFindingOf(r.UDP), TookMS: milliseconds(r.Took), report: r,
+		TCP: api.FindingOf(r.TCP), UDP: api.FindingOf(r.UDP), TookMS: milliseconds(r.Took), report: r,
 	}
 	i.natSurroundings = natSurroundingsOf(r)
 	if p.Addr.Is6() {
@@ -186,15 +170,6 @@ func natInterfaceOf(p node.Place, r nat.Report, err error) natInterface {
 		}
 	}
 	return i
-}
-
-func natDeltaOf(d nat.Delta) natDelta { return natDelta{d.Kind.String(), d.Kind, d.Value} }
-
-func natFindingOf(f nat.Finding) natFinding {
-	return natFinding{
-		Asked: f.Asked, Answered: f.Answered, Mapping: f.Mapping.String(), Filtering: f.Filtering.String(),
-		Delta: natDeltaOf(f.Delta), Confidence: f.Confidence, Guess: f.Guess, RTTMS: milliseconds(f.RTT),
-	}
 }
 
 // answered reports whether any server did.
@@ -229,8 +204,8 @@ func (s *natSurvey) print(w io.Writer, verbose bool) {
 		if i.report.Type.Translates() {
 			fmt.Fprintf(&b, "  ports     %s\n", i.report.Delta)
 		}
-		i.TCP.print(&b, "TCP", i.report.TCP.Delta)
-		i.UDP.print(&b, "UDP", i.report.UDP.Delta)
+		printFinding(&b, i.TCP, "TCP", i.report.TCP.Delta)
+		printFinding(&b, i.UDP, "UDP", i.report.UDP.Delta)
 		i.natSurroundings.print(&b, i.Externals)
 		i.Router.print(&b)
 		sure := "not sure"
@@ -242,7 +217,7 @@ func (s *natSurvey) print(w io.Writer, verbose bool) {
 	_, _ = io.WriteString(w, b.String())
 }
 
-func (f natFinding) print(b *strings.Builder, transport string, d nat.Delta) {
+func printFinding(b *strings.Builder, f api.Finding, transport string, d nat.Delta) {
 	if f.Answered == 0 {
 		fmt.Fprintf(b, "  %s       none of %s answered\n", transport, plural(f.Asked, "server"))
 		return

@@ -119,6 +119,12 @@ func (n *nodeCommand) run(ctx context.Context) error {
 	following, end := context.WithCancel(ctx)
 	defer end()
 	n.serving.Go(func() { n.follow(following, nd, self) })
+	return n.acceptAll(ctx, nd, func(c net.Conn) { n.serve(ctx, c, serve) })
+}
+
+// acceptAll hands each connection to serve, so many at once, until ctx ends and
+// the node with it.
+func (n *nodeCommand) acceptAll(ctx context.Context, nd *node.Node, serve func(net.Conn)) error {
 	places := make(chan struct{}, maxServed)
 	for {
 		select {
@@ -138,7 +144,7 @@ func (n *nodeCommand) run(ctx context.Context) error {
 		}
 		n.serving.Go(func() {
 			defer func() { <-places }()
-			n.serve(ctx, conn, serve)
+			serve(conn)
 		})
 	}
 }

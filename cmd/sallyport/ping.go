@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/sallyport-net/sallyport/node"
 )
 
 // pingTimeout is how long one round trip may take, a change of path included.
@@ -44,7 +42,7 @@ With --json, events go to standard error: connected, pong, summary, failed.`,
 		if err := p.flags.settle(a, c); err != nil {
 			return err
 		}
-		call, err := a.dial(c.Context(), &p.flags, args[0], (*node.Node).Ping)
+		call, err := a.reach(c.Context(), &p.flags, args[0], true)
 		if err != nil {
 			return err
 		}
@@ -91,10 +89,10 @@ func (p *ping) run(ctx context.Context, call *call) error {
 }
 
 // path is the one that a connection takes at present.
-func path(c *node.Conn) string { return fmt.Sprintf("via %s %s", c.Via(), c.RemoteAddr()) }
+func path(c peerConn) string { return fmt.Sprintf("via %s %s", c.Via(), c.RemoteAddr()) }
 
 // roundTrip sends a number and waits for it.
-func roundTrip(c *node.Conn, seq uint64) (time.Duration, error) {
+func roundTrip(c peerConn, seq uint64) (time.Duration, error) {
 	sent := binary.BigEndian.AppendUint64(nil, seq)
 	begun := time.Now()
 	if err := c.SetDeadline(begun.Add(pingTimeout)); err != nil {

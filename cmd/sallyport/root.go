@@ -74,7 +74,7 @@ is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
 	})
 	root.AddCommand(
 		newNode(a), newConnect(a), newSend(a), newReceive(a), newForward(a), newPing(a), newWhy(a), newNAT(a), newAddr(a),
-		newNick(a), newContact(a), newServe(a), newLab(a), newDemo(a),
+		newUp(a), newStatus(a), newDown(a), newNick(a), newContact(a), newServe(a), newLab(a), newDemo(a),
 		newConfig(a), newCompletion(a), newVersion(a), newReference(a),
 	)
 	completeTargets(root)

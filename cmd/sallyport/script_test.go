@@ -89,6 +89,12 @@ func setUp(env *testscript.Env) error {
 			<-b.done
 		}
 	})
+	env.Defer(func() { // a node in the background that a script has not ended
+		lock := filepath.Join(env.WorkDir, "state", "sallyport", "node.lock")
+		if isUp(upFiles{lock: lock, socket: filepath.Join(env.WorkDir, "no.sock")}) {
+			_ = syscall.Kill(lockedBy(lock), syscall.SIGKILL)
+		}
+	})
 	env.Setenv("BROKER", s.ready.Brokers[0])
 	env.Setenv("STUN", s.ready.STUN[0])
 	env.Setenv("PORT", freePort())

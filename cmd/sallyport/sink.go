@@ -62,6 +62,9 @@ func (f *sinkFlags) fromCommandLine(c *cobra.Command) error {
 	return nil
 }
 
+// chosen reports whether one was.
+func (f *sinkFlags) chosen() bool { return f.echo || f.forward != "" || f.exec != "" || f.tunnels() }
+
 // tunnels reports whether the node is for "sallyport forward".
 func (f *sinkFlags) tunnels() bool { return len(f.allowForward)+len(f.allowListen) > 0 }
 

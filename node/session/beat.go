@@ -34,6 +34,9 @@ func (s *Session) reschedule() {
 		s.log.Info("path of a session is back", "peer", s.peer.Short())
 		s.life.Stop()
 		s.tell()
+		if s.cfg.Back != nil {
+			go s.cfg.Back(s)
+		}
 	}
 }
 

@@ -127,6 +127,9 @@ func (s *Session) numbered(c *carrier, h header, payload []byte, b *block) (used
 		s.ackTo.Reset(ackDelay)
 	}
 	s.received++
+	if h.typ == frameData {
+		s.came += uint64(h.length)
+	}
 	s.untold += headerSize + h.length
 	s.pulse.active(time.Now())
 	s.arrived.Broadcast()

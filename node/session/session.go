@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -53,6 +54,9 @@ type Config struct {
 	Need func(*Session)
 	// Lost is called when a link has ended or fallen silent. It must not block.
 	Lost func(*Session)
+	// Back is called when a link that had fallen silent is heard again. It must
+	// not block.
+	Back func(*Session)
 	// Moved is called when a new link has taken over. It must not block.
 	Moved func(*Session)
 	// Ended is called once, when the session is over. It must not block.
@@ -115,6 +119,8 @@ type Session struct {
 	news  chan struct{}
 	moves int
 	dud   int
+	sent  uint64 // bytes of streams
+	came  uint64
 }
 
 // New begins a session on a link that was nominated for it. It takes the link
@@ -220,13 +226,16 @@ type Stats struct {
 	Duds   int           // links and resumptions that were refused for breaking a rule
 	RTT    time.Duration // of the link in use; 0 before it was measured
 	Alive  bool          // a link is there and was heard in time
+	// Sent and Received are bytes of the streams: those that Write has taken,
+	// and those that have come.
+	Sent, Received uint64
 }
 
 // Stats gives the counts so far.
 func (s *Session) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{s.moves, s.out.resent, s.dud, s.pulse.rtt, s.alive()}
+	return Stats{s.moves, s.out.resent, s.dud, s.pulse.rtt, s.alive(), s.sent, s.came}
 }
 
 func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s.pulse.suspect }
@@ -245,6 +254,17 @@ func (s *Session) Open(echo bool) (*Stream, error) {
 	s.nextID += 2
 	s.control(frameOpen, byte(t.kind()), t.id)
 	return t, nil
+}
+
+// Err is why the session is over: nil while it lasts, and where both ends had
+// finished and knew it of each other.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(s.ended, io.EOF) && !errors.Is(s.ended, link.ErrCut) {
+		return nil
+	}
+	return s.ended
 }
 
 // Established waits until the peer has answered the first link's nomination,

@@ -58,6 +58,7 @@ func (t *Stream) queue(p []byte) {
 	s := t.s
 	s.mu.Lock()
 	if s.out.extend(t.id, p) {
+		s.sent += uint64(len(p))
 		s.mu.Unlock()
 		return
 	}
@@ -77,6 +78,7 @@ func (t *Stream) queue(p []byte) {
 		return
 	}
 	s.out.push(b)
+	s.sent += uint64(len(p))
 	s.wake.Signal()
 }
 

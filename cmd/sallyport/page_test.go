@@ -1,0 +1,245 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// browser is a headless Chromium, and what went wrong in it.
+type browser struct {
+	mu       sync.Mutex
+	problems []string
+	asked    []string // URLs
+}
+
+func newBrowser(t *testing.T) (context.Context, *browser) {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("chromium is missing")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WindowSize(1040, 1000),
+		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-dev-shm-usage", true))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox)
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 60*time.Second)
+	t.Cleanup(cancel)
+	b := &browser{}
+	b.watch(ctx)
+	return ctx, b
+}
+
+// watch notes what a tab asks for, and what it complains of.
+func (b *browser) watch(ctx context.Context) {
+	chromedp.ListenTarget(ctx, func(e any) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		switch e := e.(type) {
+		case *network.EventRequestWillBeSent:
+			b.asked = append(b.asked, e.Request.URL)
+		case *runtime.EventExceptionThrown:
+			b.problems = append(b.problems, e.ExceptionDetails.Error())
+		case *cdplog.EventEntryAdded:
+			b.problems = append(b.problems, e.Entry.Text+" "+e.Entry.URL)
+		}
+	})
+}
+
+// take gives what was noted since the last time.
+func (b *browser) take() (problems, asked []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	problems, asked = b.problems, b.asked
+	b.problems, b.asked = nil, nil
+	return problems, asked
+}
+
+func (h *household) do(ctx context.Context, actions ...chromedp.Action) {
+	h.t.Helper()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		var text string
+		_ = chromedp.Run(ctx, chromedp.Evaluate("document.body?.innerText", &text))
+		h.t.Fatalf("%v; the page says:\n%s", err, text)
+	}
+}
+
+// until waits for a condition in the page.
+func (h *household) until(ctx context.Context, condition string) {
+	h.t.Helper()
+	h.t.Log("waiting for", condition)
+	h.do(ctx, chromedp.Poll(condition, nil, chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(20*time.Millisecond)))
+}
+
+func TestPage(t *testing.T) {
+	ctx, b := newBrowser(t)
+	h := newHousehold(t)
+	// A session that something goes through.
+	pinging, cancel := context.WithCancel(context.Background())
+	ping := h.command(pinging, "ping", "--count", "0", "--interval", "20ms", h.peer)
+	if err := ping.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cancel(); _ = ping.Wait() }()
+
+	var compact, id, qr, hash, cookies, key string
+	h.do(ctx, network.Enable(), cdplog.Enable(), chromedp.Navigate(h.up.Link), chromedp.WaitVisible("main"),
+		chromedp.Text("#compact", &compact), chromedp.Text("#id", &id),
+		chromedp.Evaluate("location.hash", &hash), chromedp.Evaluate("document.cookie", &cookies),
+		chromedp.Evaluate("Object.keys(localStorage).join()", &key))
+	if compact != h.up.Compact || id != h.up.ID {
+		t.Errorf("the page shows %q and %q", compact, id)
+	}
+	if hash != "" || cookies != "" || key != "" {
+		t.Errorf("left about: in the URL %q, for scripts %q, for other tabs %q", hash, cookies, key)
+	}
+	h.until(ctx, "document.querySelector('#qr path')?.getAttribute('d').startsWith('M0 0h7v1h-7z')")
+	h.until(ctx, "document.querySelectorAll('#brokers li.up').length === 1")
+	h.until(ctx, "document.querySelector('.place svg .road') !== null")
+	h.until(ctx, "document.querySelector('#peers td.alive') !== null && document.querySelector('#peers .spark.up').points.length > 2")
+	h.do(ctx, chromedp.AttributeValue("#qr path", "d", &qr, nil), chromedp.SetValue("#target", h.peer), chromedp.Click("#open button"))
+	h.until(ctx, "document.querySelector('#opened').textContent.includes(' answers in ')")
+	h.until(ctx, "document.querySelector('.call rect.bar.won') !== null && document.querySelectorAll('.call circle.dot').length > 2")
+
+	// A peer that can't be had.
+	h.do(ctx, chromedp.SetValue("#target", "<img src=x onerror=alert(1)>"), chromedp.Click("#open button"))
+	h.until(ctx, "document.querySelector('#opened').textContent.startsWith('address ')")
+
+	problems, asked := b.take()
+	for _, p := range problems {
+		if !strings.Contains(p, "400 (Bad Request)") { // which was asked for
+			t.Errorf("the page complains: %s", p)
+		}
+	}
+	if len(asked) < 5 {
+		t.Errorf("only %d requests were seen", len(asked))
+	}
+	for _, url := range asked {
+		if !strings.HasPrefix(url, h.up.URL) {
+			t.Errorf("the page asks for %s", url)
+		}
+	}
+
+	// Light and dark.
+	papers := map[string]bool{}
+	for _, scheme := range []string{"light", "dark"} {
+		var paper string
+		var shot []byte
+		h.do(ctx, chromedp.EvaluateAsDevTools("document.querySelector('#opened').textContent = ''; document.activeElement.blur(); document.querySelector('#target').value = ''", nil),
+			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+			chromedp.Evaluate("getComputedStyle(document.body).backgroundColor", &paper), chromedp.FullScreenshot(&shot, 100))
+		papers[paper] = true
+		if dir := os.Getenv("SALLYPORT_SCREENSHOTS"); dir != "" { // to bring docs/ up to date
+			if err := os.WriteFile(filepath.Join(dir, "page-"+scheme+".png"), shot, 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if len(papers) != 2 {
+		t.Errorf("light and dark are alike: %v", papers)
+	}
+
+	h.pictures(ctx)
+	h.reload(ctx)
+	h.attack(ctx, b)
+}
+
+// pictures checks what is drawn of each kind of NAT.
+func (h *household) pictures(ctx context.Context) {
+	h.t.Helper()
+	for code, want := range map[int]string{ // walls, roads that are shut, and a word
+		1: "0 0 own address", 2: "1 2 own address", 3: "1 0 one port for all peers", 5: "1 2 one port for all peers", 6: "1 2 next port: independent +2", 7: "1 4 blocked",
+	} {
+		mapping := "endpoint-independent"
+		if code == 6 {
+			mapping = "address- and port-dependent"
+		}
+		var got string
+		h.do(ctx, chromedp.Evaluate(fmt.Sprintf(`(async () => {
+			const { picture } = await import("/nat.js");
+			const f = { answered: 1, asked: 1, mapping: %q };
+			const g = picture({ type_code: %d, tcp: f, udp: f, local: "10.0.0.2", external: "203.0.113.7", delta: { kind: "independent", value: 2 }, levels: 1, refusal: "dropped", about: "" });
+			return [g.querySelectorAll(".wall").length, g.querySelectorAll(".road.shut").length, [...g.querySelectorAll("text.soft")].map((t) => t.textContent).find((s) => /port|address|blocked/.test(s) && !/sees|known/.test(s))].join(" ");
+		})()`, mapping, code), &got, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+		if got != want {
+			h.t.Errorf("a NAT of type %d is drawn as %q, not %q", code, got, want)
+		}
+	}
+}
+
+// reload checks that the tab stays in, and that the link lets nobody else in.
+func (h *household) reload(ctx context.Context) {
+	h.t.Helper()
+	h.do(ctx, chromedp.Reload(), chromedp.WaitVisible("main"))
+	other, cancel := chromedp.NewContext(ctx)
+	defer cancel()
+	h.do(other, chromedp.Navigate(h.up.Link))
+	h.until(other, "document.querySelector('#state').textContent.startsWith('the link is used up or too old')")
+	var hidden bool
+	h.do(other, chromedp.Evaluate("document.querySelector('main').hidden", &hidden))
+	if !hidden {
+		h.t.Error("a link that is used up shows the node")
+	}
+}
+
+// attack has a page of another origin on this machine, in the browser that is let
+// in, try what it can.
+func (h *household) attack(ctx context.Context, b *browser) {
+	h.t.Helper()
+	var sent http.Header
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/" {
+			sent = r.Header.Clone()
+		}
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte("<title>evil</title>"))
+	}))
+	defer evil.Close()
+	var got []string
+	h.do(ctx, chromedp.Navigate(evil.URL+"/v1/"), chromedp.Evaluate(fmt.Sprintf(`(async () => {
+		const url = %q, out = [];
+		const attempt = async (name, f) => { try { out.push(name + ": " + await f()); } catch { out.push(name + ": refused"); } };
+		await attempt("read", async () => (await fetch(url + "v1/status", { credentials: "include" })).status);
+		await attempt("key", async () => (await fetch(url + "v1/status", { credentials: "include", headers: { "Sallyport-Key": "x" } })).status);
+		await attempt("blind", async () => { const r = await fetch(url + "v1/tickets", { method: "POST", mode: "no-cors", credentials: "include" }); return r.type; });
+		await attempt("script", () => new Promise((yes, no) => { const s = document.createElement("script"); s.src = url + "api.js"; s.type = "module"; s.onload = () => yes("loaded"); s.onerror = no; document.head.append(s); }));
+		await attempt("socket", () => new Promise((yes, no) => { const w = new WebSocket(url.replace("http", "ws") + "v1/connections/c1/tunnel"); w.onopen = () => yes("open"); w.onerror = no; }));
+		return out;
+	})()`, h.up.URL), &got, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	want := "read: refused, key: refused, blind: refused, script: refused, socket: refused"
+	if strings.Join(got, ", ") != want {
+		h.t.Errorf("another origin gets %q, not %q", strings.Join(got, ", "), want)
+	}
+	// The jar is one for all ports: that is why the cookie alone opens nothing.
+	if !strings.Contains(sent.Get("Cookie"), "sallyport-") {
+		h.t.Errorf("this browser does not send our cookie to other ports: %q; then the test shows nothing", sent.Get("Cookie"))
+	}
+	b.take()
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/api"
+)
+
+func newStatus(a *app) *cobra.Command {
+	var open bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Say how the node in the background is",
+		Long: `Say how the node that "sallyport up" has started is: its address, what the NATs
+on its way out do, its brokers, and its sessions with peers. Exit status 1 where
+none runs.`,
+		Example: `  sallyport status
+  sallyport status --open     print a link that opens the node's page once
+  sallyport status --json`,
+		Args: nothingElse,
+		RunE: func(c *cobra.Command, _ []string) error {
+			up := a.background(&nodeFlags{})
+			if up == nil {
+				return failed(nil, `try "sallyport up"`, "no node runs in the background")
+			}
+			st, err := up.status(c.Context())
+			if err != nil {
+				return err
+			}
+			e := statusEvent{Event: "status", Status: st, Socket: up.files.socket, TokenFile: up.files.token, Log: up.files.log}
+			if open {
+				if e.Link, err = up.link(c.Context()); err != nil {
+					return err
+				}
+			}
+			if a.json {
+				emit(a.out, e)
+				return nil
+			}
+			e.print(a.out)
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&open, "open", false, "print a link that opens the node's page once")
+	c.Flags().BoolVar(&a.json, "json", false, "print one JSON object")
+	c.Flags().BoolVarP(&a.verbose, "verbose", "v", false, "show the causes of errors")
+	return c
+}
+
+// statusEvent is the API's status, and where the node keeps its things.
+type statusEvent struct {
+	Event string `json:"event"`
+	api.Status
+	Socket    string `json:"socket"`
+	TokenFile string `json:"token_file"`
+	Log       string `json:"log"`
+	Link      string `json:"link,omitempty"`
+}
+
+// print is for people.
+func (e statusEvent) print(w io.Writer) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Running: process %d, for %v\n", e.PID, time.Since(e.Since).Round(time.Second))
+	fmt.Fprintf(&b, "Address: %s\n", e.Address.Address)
+	if e.Address.Compact != "" {
+		fmt.Fprintf(&b, "Compact: %s\n", e.Address.Compact)
+	}
+	fmt.Fprintf(&b, "NAT:     %s\n", e.Verdict)
+	for _, i := range e.Interfaces {
+		fmt.Fprintf(&b, "         %s, %s: %s", i.Interface, i.Local, i.Type)
+		if i.Mapped != "" {
+			fmt.Fprintf(&b, ", seen at %s", i.Mapped)
+		}
+		fmt.Fprintln(&b)
+	}
+	for _, k := range e.Brokers {
+		state := "open"
+		if k.RTTMS > 0 {
+			state += fmt.Sprintf(", round trip %.0f ms", k.RTTMS)
+		}
+		if !k.Open {
+			state = "not reached"
+			if k.Error != "" {
+				state += ": " + k.Error
+			}
+		}
+		name := k.Endpoint
+		if name == "" {
+			name = k.Broker
+		}
+		fmt.Fprintf(&b, "Broker:  %s, %s\n", name, state)
+	}
+	if e.Health.STUN != "" {
+		fmt.Fprintf(&b, "STUN:    no server answers: %s\n", e.Health.STUN)
+	}
+	for _, s := range e.Sessions {
+		fmt.Fprintf(&b, "Session: %s at %s", s.Peer, s.Remote)
+		if s.Via != "" {
+			fmt.Fprintf(&b, ", %s", viaWords(node.Strategy(s.Via)))
+		}
+		if !s.Ours {
+			fmt.Fprint(&b, ", called by the peer")
+		}
+		if !s.Alive {
+			fmt.Fprint(&b, ", path lost: another is looked for")
+		}
+		fmt.Fprintf(&b, "; %s came, %s went, for %v\n", megabytes(int64(s.Received)), megabytes(int64(s.Sent)), time.Since(s.Since).Round(time.Second))
+	}
+	if len(e.Sessions) == 0 {
+		fmt.Fprintln(&b, "Session: none")
+	}
+	switch {
+	case e.Link != "":
+		fmt.Fprintf(&b, "Page:    %s\n", e.Link)
+	case e.URL != "":
+		fmt.Fprintf(&b, "Page:    %s (\"sallyport status --open\" gives a link)\n", e.URL)
+	}
+	fmt.Fprintf(&b, "Socket:  %s\nToken:   %s\nLog:     %s\n", e.Socket, e.TokenFile, e.Log)
+	_, _ = io.WriteString(w, b.String())
+}
