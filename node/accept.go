@@ -131,6 +131,7 @@ func (n *Node) await(l *link.Link) {
 	if !isRelayed(conn) { // a relay is a third party
 		n.reflect.Trust(n.cfg.Now(), l.Peer(), conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap())
 	}
+	keep(conn)
 	if purpose == link.Resume {
 		n.resume(conn)
 		return

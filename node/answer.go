@@ -26,9 +26,9 @@ func (n *Node) handle(ctx context.Context, in signaling.In) {
 	defer done()
 	switch m.Kind {
 	case signaling.KindDirect:
-		n.dialBack(ctx, in, m.Direct.Secret, m.Direct.Dial, true)
+		n.answerDirect(ctx, in)
 	case signaling.KindRelay:
-		n.dialBack(ctx, in, m.Relay.Secret, m.Relay.Dial, false)
+		n.answerRelay(ctx, in)
 	case signaling.KindPunch:
 		n.answerPunch(ctx, in)
 	default:
@@ -51,44 +51,64 @@ func (n *Node) permit(in signaling.In, dest []netip.AddrPort) *reflector.Permit 
 // token, ACK, RST.
 const establishedCost = 4
 
-// dialBack answers a P2P_DIRECT or a P2P_RELAY: it dials the sender, or where a
-// relay leads to the sender, and shows the token.
-func (n *Node) dialBack(ctx context.Context, in signaling.In, secret signaling.Secret, dial []netip.AddrPort, itself bool) {
+// answerDirect answers a P2P_DIRECT: it dials the sender.
+func (n *Node) answerDirect(ctx context.Context, in signaling.In) {
 	m := in.Message
-	permit := n.permit(in, dial)
-	dest := permit.Dest
+	permit := n.permit(in, m.Direct.Dial)
+	token := link.NewToken(m.Direct.Secret, m.Attempt, in.From, n.ID())
+	_ = n.dialBack(ctx, permit, permit.Dest, 0, token, true)
+}
+
+var errNotPermitted = errors.New("nothing may be dialled")
+
+// dialBack dials the sender of a signal, or where a relay leads to the sender,
+// and shows the token. Of the packets that the message may cost, reserve are
+// left for something else.
+func (n *Node) dialBack(ctx context.Context, permit *reflector.Permit, dest []netip.AddrPort, reserve int, token link.Token, itself bool) error {
 	lasts := directTimeout
-	if left := permit.Left(); left >= 0 && len(dest) > 0 {
+	if left := permit.Left() - reserve; permit.Left() >= 0 && len(dest) > 0 {
 		// What an accepting host costs is counted in advance.
-		dest = dest[:min(len(dest), left/(establishedCost+1))]
+		dest = dest[:min(len(dest), max(left, 0)/(establishedCost+1))]
 		if len(dest) > 0 {
 			lasts = min(lasts, reflector.Lasts(left/len(dest)-establishedCost))
 		}
 	}
-	token := link.NewToken(secret, m.Attempt, in.From, n.ID())
+	if len(dest) == 0 {
+		return errNotPermitted
+	}
+	errs := make([]error, len(dest))
 	var dials sync.WaitGroup
 	for k, d := range dest {
 		dials.Go(func() {
 			if !pause(ctx, time.Duration(k)*stagger) {
+				errs[k] = ctx.Err()
 				return
 			}
 			limit := permit.Connect(n.cfg.Now(), d, lasts)
 			if limit <= 0 {
+				errs[k] = errNotPermitted
 				return
 			}
 			dialing, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
 			conn, err := coldDialer().DialContext(dialing, "tcp", d.String())
 			if err != nil {
+				errs[k] = err
 				return
 			}
 			if !itself {
 				conn = relayed{conn}
 			}
-			_ = n.show(ctx, conn, token)
+			errs[k] = n.show(ctx, conn, token)
 		})
 	}
 	dials.Wait()
+	for _, err := range errs {
+		if err == nil {
+			return nil
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // show writes the token to a connection that we dialled as the callee, and

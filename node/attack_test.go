@@ -82,6 +82,8 @@ func (a *attacker) claim(kind signaling.Kind, victim ...netip.AddrPort) signalin
 	switch kind {
 	case signaling.KindDirect:
 		m.Direct = &signaling.Direct{Secret: randomID(), Dial: victim}
+	case signaling.KindRelay:
+		m.Relay = &signaling.Relay{Secret: randomID(), Dial: victim, Loan: &signaling.Loan{At: victim[len(victim)-1], User: "user", Password: "password"}}
 	case signaling.KindPunch:
 		m.Punch = &signaling.Punch{Secret: randomID(), Role: signaling.RoleDialer, From: victim, To: victim[:1], At: victim[0]}
 	}
@@ -162,7 +164,7 @@ func TestAttackBadSignalsMoveNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	dest := endpoints(victim.Addr(), 80, 443, 8080)
-	for _, kind := range []signaling.Kind{signaling.KindDirect, signaling.KindPunch} {
+	for _, kind := range []signaling.Kind{signaling.KindDirect, signaling.KindPunch, signaling.KindRelay} {
 		good := a.seal(key, a.claim(kind, dest...))
 		for n := range len(good) { // forged: every byte in turn is another one
 			if n%7 == 0 {
@@ -238,8 +240,11 @@ func TestAttackReplay(t *testing.T) {
 // Keys are free, and anyone can sign a victim's address as its own: that may
 // cost the victim ten packets for each message, and no more.
 func TestAttackReflection(t *testing.T) {
-	for _, kind := range []signaling.Kind{signaling.KindDirect, signaling.KindPunch} {
+	for _, kind := range []signaling.Kind{signaling.KindDirect, signaling.KindPunch, signaling.KindRelay} {
 		for _, victimIs := range []string{"silent", "refusing", "listening"} {
+			if kind == signaling.KindRelay && victimIs == "refusing" {
+				continue // as P2P_DIRECT
+			}
 			t.Run(string(kind)+" at a "+victimIs+" victim", func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)

@@ -71,9 +71,8 @@ type Config struct {
 	Birthday reflector.Birthday
 	// Strategies narrows the ways in which Connect tries. None means all.
 	Strategies []Strategy
-	// Relays are TURN servers for calls of our own that nothing else brings
-	// about, best first. None means that there is no relaying; at the relays of
-	// those who call us we meet them all the same.
+	// Relays are TURN servers for calls that nothing else brings about, ours and
+	// those of others to us, best first. One of the two sides needs one.
 	Relays []relay.Place
 	// Timeout bounds a Connect whose context has no nearer end. 0 means 30 s.
 	Timeout time.Duration

@@ -67,12 +67,12 @@ func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn
 			return nil, fmt.Errorf("connect: %w", net.ErrClosed)
 		}
 		c.lessons.failed(ctx, failures)
-		return nil, &ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx)}
+		return nil, &ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx), Timeline: c.timeline()}
 	}
 	took := time.Since(c.begun)
 	stream, err := n.nominate(c, o, echo)
 	if err != nil {
-		return nil, &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}}
+		return nil, &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}, Timeline: c.timeline()}
 	}
 	c.lessons.connected(o.via)
 	n.log.Info("connected", "peer", peer.Key.Short(), "via", string(o.via), "remote", stream.RemoteAddr(), "took", took)
@@ -85,6 +85,7 @@ func (n *Node) nominate(c *call, o offer, echo bool) (*session.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	keep(l)
 	s, err := n.begin(l, c.id, o.via, &c.peer)
 	if err != nil {
 		return nil, err

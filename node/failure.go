@@ -26,7 +26,8 @@ type Failure struct {
 type ConnectError struct {
 	Peer     address.Key
 	Attempts []Failure
-	Cause    error // of the end of the context, where that ended it
+	Cause    error   // of the end of the context, where that ended it
+	Timeline []Event // what happened on the way, oldest first
 }
 
 // Error names every attempt in one line.

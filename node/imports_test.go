@@ -39,6 +39,8 @@ var mayImport = map[string][]string{
 	"node/netwatch":           {},
 	"node/nickname":           {"address", "signaling", "signaling/mqtt"},
 	"node/nickname/registry":  {"address", "node/nickname"},
+	"node/tunnel":             {},
+	"node/socks":              {"node/tunnel"},
 	"node/code":               {"address", "signaling", "signaling/mqtt"},
 	"node": {
 		"address", "nat", "nat/portmap", "nat/probe", "node/lan", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",

@@ -103,6 +103,7 @@ type Node struct {
 
 	accepting atomic.Bool
 	unproven  chan struct{} // a place for each accepted connection under proof
+	hosting   chan struct{} // a place for each caller who may come to a relay of ours
 	health    *health
 	backlog   chan *Conn
 
@@ -139,7 +140,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
 		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
-		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), health: newHealth(),
+		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), hosting: make(chan struct{}, maxHosted), health: newHealth(),
 		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	n.learned = recall(cfg)

@@ -3,6 +3,7 @@ package node_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport-net/sallyport/nat/natlab"
 	"github.com/sallyport-net/sallyport/node"
@@ -68,6 +69,49 @@ func TestRelayThroughPort443(t *testing.T) {
 	t.Logf("usable after %v", r.Usable)
 }
 
+// The caller has no relay, and the callee has; or the callee gets out to
+// nothing but the relay, and admits everyone.
+func TestRelayOnOneSide(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		caller, callee terrain
+		calleeHas      bool
+		listed         bool
+	}{
+		{"the callee's, who gets out to port 443 only", random, only443, true, false},
+		{"the callee's, lent to a caller who gets out to port 443 only", only443, random, true, true},
+		{"the caller's, lent to a callee who knows nobody", random, only443, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			_, at := w.relayHost("443")
+			gate := w.host("gate", nil)
+			w.start(gate, role{Serve: []string{gate.Addr().String()}, MQTT: "443"})
+			secret, id := newKey(t)
+			common := func(has bool) func(*role) {
+				return func(r *role) {
+					r.Brokers = []string{"tcp://" + gate.Addr().String() + ":443"}
+					if has {
+						r.Relays = []string{relayURL(relaySecret, at)}
+					}
+				}
+			}
+			caller := w.node(w.behind("caller", c.caller.nat), common(!c.calleeHas), func(r *role) { r.Key = secret })
+			callee := w.node(w.behind("callee", c.callee.nat), common(c.calleeHas), func(r *role) {
+				if c.listed {
+					r.Allow = []string{id}
+				}
+			})
+			r := caller.mustConnect(callee.Address, 1<<16)
+			if r.Via != node.Relay {
+				t.Errorf("via %s", r.Via)
+			}
+			t.Logf("first echo after %v\n%s", r.Echo, strings.Join(r.Log, "\n"))
+		})
+	}
+}
+
 // A relay is never used where there is another way.
 func TestRelayIsTheLastResort(t *testing.T) {
 	for _, c := range []cell{{home, home, natlab.Drop}, {open, open, natlab.Drop}, {home, fullCone, natlab.RST}, {fullCone, random, natlab.Drop}, {plusOne, home, natlab.Drop}} {
@@ -82,6 +126,31 @@ func TestRelayIsTheLastResort(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A connection that loss has driven to a relay leaves it again.
+func TestRelayIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, at := w.relayHost("3480")
+	under := conditions{loss: 0.05}
+	caller := w.node(w.settle("caller", home, natlab.Drop, under), func(r *role) { r.Relays = []string{relayURL(relaySecret, at)} })
+	callee := w.node(w.settle("callee", home, natlab.Drop, under))
+	for range 5 {
+		r := caller.do(order{Connect: callee.Address, Keep: true})
+		if r.Error != "" {
+			t.Fatal(r.Error)
+		}
+		caller.do(order{Flow: 1 << 10, Rate: 1 << 10})
+		for begun := time.Now(); r.Via == node.Relay; r = caller.do(order{Look: true}) {
+			if time.Since(begun) > time.Minute {
+				t.Fatal("still on the relay")
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		caller.do(order{Drop: true})
+		callee.do(order{Drop: true})
 	}
 }
 

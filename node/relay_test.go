@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -169,6 +170,53 @@ func TestRelayIsGivenBack(t *testing.T) {
 	}
 	if s.Allocations() != 1 {
 		t.Errorf("%d allocations", s.Allocations())
+	}
+	_ = c.Close()
+	for deadline := time.Now().Add(10 * time.Second); s.Allocations() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the allocation stays")
+		}
+	}
+}
+
+// A node goes to no relay on its own machine because somebody elsewhere says
+// so: neither to the endpoint there nor to the relay that is lent.
+func TestLentRelayIsVetted(t *testing.T) {
+	t.Parallel()
+	s := startRelay(t, true)
+	a, _ := relayPair(t, relay.Place{Host: s.Addr().String(), Secret: relaySecret})
+	cfg := local(t)
+	cfg.MachineID = "another"
+	b := start(t, cfg)
+	accepting(t, b)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if c, err := a.Connect(ctx, b.Addr().String()); err == nil {
+		t.Errorf("connected with %v", c.RemoteAddr())
+	}
+	if n := s.Stats().Allocated; n != 1 {
+		t.Errorf("%d allocations were made, one of them by the caller", n)
+	}
+}
+
+// A relay of the callee's will do.
+func TestRelayOfTheCallee(t *testing.T) {
+	s := startRelay(t, true)
+	cfg := local(t)
+	cfg.MachineID = "samemachine"
+	cfg.Strategies = []node.Strategy{node.Relay}
+	a := start(t, cfg)
+	cfg = local(t)
+	cfg.MachineID = "samemachine"
+	cfg.Relays = []relay.Place{{Host: s.Addr().String(), Secret: relaySecret}}
+	b := start(t, cfg)
+	accepting(t, b)
+	c, err := a.Connect(shortly(t), b.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Via() != node.Relay || s.Allocations() != 1 {
+		t.Errorf("via %s, with %d allocations", c.Via(), s.Allocations())
 	}
 	_ = c.Close()
 	for deadline := time.Now().Add(10 * time.Second); s.Allocations() > 0; time.Sleep(time.Millisecond) {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/node/relay"
 	"github.com/sallyport-net/sallyport/signaling"
@@ -20,22 +22,21 @@ const (
 	// relayGrace is how long a proven link through a relay waits for a better
 	// one, unless nothing else is left to try: a punch may be in its second
 	// round.
-	relayGrace = 2 * time.Second
+	relayGrace = 500 * time.Millisecond
 	// allocateTimeout bounds the attempt to use one relay.
 	allocateTimeout = 4 * time.Second
 	// relayTimeout bounds the wait for the peer at the relay, as reverseTimeout
 	// does for the peer at our door.
 	relayTimeout = 8 * time.Second
+	// hostTimeout is the same where we have no relay and ask for the peer's.
+	hostTimeout = 5 * time.Second
 	// maxRelayed is how many connections at the relay are looked at: a
 	// permission is for an address, which strangers may share with the peer.
 	maxRelayed = 16
 )
 
-// relay asks the peer to dial us at a relay of ours.
+// relay meets the peer at a relay of ours, or at one of the peer's.
 func (c *call) relay(ctx context.Context) error {
-	if len(c.node.cfg.Relays) == 0 {
-		return notTried("no relay is configured")
-	}
 	head := time.NewTimer(relayAfter)
 	defer head.Stop()
 	select {
@@ -48,21 +49,22 @@ func (c *call) relay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := c.allocate(ctx)
+	a, failed := c.node.allocate(ctx, externals(c.peer), func(format string, args ...any) { c.note(Relay, format, args...) })
+	l, err := c.meet(ctx, a, brokers)
 	if err != nil {
+		switch {
+		case a != nil:
+			_ = a.Close()
+		case failed != nil:
+			return failed
+		case errors.Is(err, signaling.ErrRefused):
+			return notTried("no relay is configured, neither here nor there")
+		}
 		return err
 	}
-	l, err := c.meet(ctx, a, func(ctx context.Context) error {
-		_, err := c.ask(ctx, brokers, signaling.Message{
-			Kind: signaling.KindRelay, Attempt: c.id, Relay: &signaling.Relay{Secret: c.secret, Dial: []netip.AddrPort{a.Addr()}},
-		})
-		return err
-	})
-	if err != nil {
-		_ = a.Close()
-		return err
+	if a != nil {
+		a.Retire()
 	}
-	// From here on the allocation ends with the link.
 	grace := time.NewTimer(relayGrace)
 	defer grace.Stop()
 	select {
@@ -76,80 +78,124 @@ func (c *call) relay(ctx context.Context) error {
 	return nil
 }
 
-// allocate gets an endpoint on the first relay that gives one which the peer
-// may dial.
-func (c *call) allocate(ctx context.Context) (*relay.Allocation, error) {
-	var peers []netip.Addr
-	for _, i := range c.peer.Interfaces() {
-		peers = append(peers, i.External)
+// externals are the addresses from which peer's connections come: the public
+// ones, or all where it has none.
+func externals(peer address.Address) []netip.Addr {
+	var public, all []netip.Addr
+	for _, i := range peer.Interfaces() {
+		all = append(all, i.External)
+		if relay.Public(i.External) {
+			public = append(public, i.External)
+		}
 	}
+	if len(public) > 0 {
+		return public
+	}
+	return all
+}
+
+// allocate gets an endpoint on the first relay of ours that gives one which
+// those peers may come to, or those who come from the same relay. It gives nil
+// and no error where we have no relay.
+func (n *Node) allocate(ctx context.Context, peers []netip.Addr, note func(format string, args ...any)) (*relay.Allocation, error) {
 	var errs []error
-	for _, place := range c.node.cfg.Relays {
+	for _, place := range n.cfg.Relays {
 		a, err := func() (*relay.Allocation, error) {
 			ctx, cancel := context.WithTimeout(ctx, allocateTimeout)
 			defer cancel()
-			a, err := relay.Allocate(ctx, place, relay.Config{Dialer: *coldDialer(), Now: c.node.cfg.Now, Logger: c.node.log})
+			a, err := relay.Allocate(ctx, place, n.relayConfig())
 			if err == nil {
-				if err = a.Permit(ctx, peers...); err != nil {
+				if err = a.Permit(ctx, unique(append(slices.Clone(peers), a.Addr().Addr()))...); err != nil {
 					_ = a.Close()
 				}
 			}
 			return a, err
 		}()
 		if err == nil {
-			c.note(Relay, "%v leads to us from %v", place, a.Addr())
+			note("%v leads to us from %v", place, a.Addr())
 			return a, nil
 		}
-		c.note(Relay, "%v", err)
+		note("%v", err)
 		errs = append(errs, err)
 	}
 	return nil, errors.Join(errs...)
 }
 
-// meet signals the peer and accepts at the relay until a connection is proven
-// to be the peer's. That one keeps the allocation.
-func (c *call) meet(ctx context.Context, a *relay.Allocation, signal func(context.Context) error) (*link.Link, error) {
-	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
+func (n *Node) relayConfig() relay.Config {
+	return relay.Config{Dialer: *coldDialer(), Now: n.cfg.Now, Logger: n.log}
+}
+
+func unique(list []netip.Addr) []netip.Addr {
+	slices.SortFunc(list, netip.Addr.Compare)
+	return slices.Compact(list)
+}
+
+// invitation is what brings peer to an endpoint of ours. The credentials of our
+// relay are lent with it where we may.
+func invitation(secret signaling.Secret, a *relay.Allocation, peer address.Key, lend bool) *signaling.Relay {
+	m := &signaling.Relay{Secret: secret, Dial: []netip.AddrPort{a.Addr()}}
+	if lend {
+		if p, ok := a.Lend([]byte(peer.String())); ok {
+			m.Loan = &signaling.Loan{At: a.Server(), TLS: p.Name, User: p.User, Password: p.Password}
+		}
+	}
+	return m
+}
+
+// meet signals the peer, accepts at our endpoint a, and goes to the one that
+// the peer may answer with, until a connection is proven to be the peer's. a may
+// be nil.
+func (c *call) meet(ctx context.Context, a *relay.Allocation, brokers []address.Broker) (*link.Link, error) {
+	m := signaling.Message{Kind: signaling.KindRelay, Attempt: c.id, Relay: &signaling.Relay{Secret: c.secret}}
+	patience := hostTimeout
+	if a != nil {
+		m.Relay = invitation(c.secret, a, c.peer.Key, true) // whom we call we trust so far
+		patience = relayTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	won := make(chan *link.Link, 1)
-	var told error
+	win := func(l *link.Link) {
+		select {
+		case won <- l:
+			cancel()
+		default:
+			_ = l.Close()
+		}
+	}
+	var told, failed error
 	var work sync.WaitGroup
 	work.Go(func() {
-		told = signal(ctx)
-		if errors.Is(told, signaling.ErrRefused) || errors.Is(told, signaling.ErrNoBroker) || unheard(told) {
+		answer, err := c.ask(ctx, brokers, m)
+		if told = err; err == nil {
+			told = c.visit(ctx, answer.Message, win)
+		}
+		if a == nil || errors.Is(told, signaling.ErrRefused) || errors.Is(told, signaling.ErrNoBroker) || unheard(told) {
 			cancel()
 		}
 	})
-	var failed error
-	work.Go(func() {
-		for range maxRelayed {
-			conn, err := a.Accept(ctx)
-			if err != nil {
-				failed = err
-				break
-			}
-			work.Go(func() {
-				l, err := c.recognise(ctx, conn)
-				if err != nil {
-					return
-				}
-				select {
-				case won <- l:
-					conn.Keep()
-					cancel()
-				default:
-					_ = l.Close()
-				}
-			})
+	for range maxRelayed {
+		if a == nil {
+			break
 		}
-	})
+		conn, err := a.Accept(ctx)
+		if err != nil {
+			failed = err
+			break
+		}
+		work.Go(func() {
+			if l, err := c.recognise(ctx, conn); err == nil {
+				win(l)
+			}
+		})
+	}
 	work.Wait()
 	select {
 	case l := <-won:
 		return l, nil
 	default:
 	}
-	if told != nil && !errors.Is(told, context.Canceled) && !errors.Is(told, context.DeadlineExceeded) {
+	if told != nil && !errors.Is(told, context.Canceled) && !errors.Is(told, context.DeadlineExceeded) || failed == nil {
 		return nil, told
 	}
 	return nil, failed
@@ -174,24 +220,3 @@ func (c *call) recognise(ctx context.Context, conn net.Conn) (*link.Link, error)
 	_ = conn.SetDeadline(time.Time{})
 	return c.proof(ctx, Relay, plain)
 }
-
-// relayed is a connection to a relay that leads to a peer: what it is connected
-// with says nothing of where the peer is.
-type relayed struct{ net.Conn }
-
-// isRelayed reports whether c runs over such a connection.
-func isRelayed(c net.Conn) bool {
-	for {
-		if _, ok := c.(relayed); ok {
-			return true
-		}
-		beneath, ok := c.(interface{ NetConn() net.Conn })
-		if !ok {
-			return false
-		}
-		c = beneath.NetConn()
-	}
-}
-
-// NetConn is the connection beneath.
-func (r relayed) NetConn() net.Conn { return r.Conn }

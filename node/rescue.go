@@ -100,6 +100,7 @@ func (r *rescuer) move(ctx context.Context, s *session.Session, peer address.Add
 	if err != nil {
 		return err
 	}
+	keep(l)
 	if err := s.Resume(ctx, l, o.via); err != nil {
 		return err
 	}

@@ -51,6 +51,9 @@ func (a Admission) Level(sender address.Key) Level {
 	return Stranger
 }
 
+// Everyone reports whether everyone is admitted.
+func (a Admission) Everyone() bool { return a.everyone }
+
 func keySet(keys []address.Key) map[address.Key]bool {
 	set := make(map[address.Key]bool, len(keys))
 	for _, k := range keys {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -21,6 +22,7 @@ const (
 	MaxMappings  = 16     // addresses in each list of Punch
 	MaxRound     = 100
 	MaxDetail    = 200     // bytes
+	MaxLoan      = 256     // bytes of each text in Loan
 	maxTime      = 1 << 43 // ms since 1970: the year 2248, so that differences fit a Duration
 	maxKindBytes = 32
 )
@@ -110,7 +112,7 @@ func (m Message) sections() error {
 	case KindPunch:
 		punch, attempt = true, true
 	case KindRelay:
-		relay, question, attempt = true, true, true
+		relay, attempt = true, true
 	case KindGetAddress:
 		question = true
 	case KindReturnAddress, KindAck:
@@ -149,7 +151,7 @@ func (m Message) sections() error {
 		}
 	}
 	if m.Relay != nil {
-		if err := Direct(*m.Relay).validate(); err != nil {
+		if err := m.Relay.validate(!m.Answers.IsZero()); err != nil {
 			return err
 		}
 	}
@@ -171,6 +173,35 @@ func (d Direct) validate() error {
 		return errors.New("no secret")
 	}
 	return endpoints("dial", d.Dial, 1, MaxDial)
+}
+
+func (r Relay) validate(answers bool) error {
+	if r.Secret.IsZero() {
+		return errors.New("no secret")
+	}
+	least := 0
+	if answers || r.Loan != nil {
+		least = 1
+	}
+	if err := endpoints("dial", r.Dial, least, MaxDial); err != nil || r.Loan == nil {
+		return err
+	}
+	return r.Loan.validate()
+}
+
+func (l Loan) validate() error {
+	if err := endpoints("at", []netip.AddrPort{l.At}, 1, 1); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{"user": l.User, "password": l.Password, "name": l.TLS} {
+		if (text == "" && name != "name") || len(text) > MaxLoan {
+			return fmt.Errorf("a loan's %s has %d bytes, not 1 to %d", name, len(text), MaxLoan)
+		}
+		if strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' }) {
+			return fmt.Errorf("a loan's %s is not printable", name)
+		}
+	}
+	return nil
 }
 
 func (p Punch) validate() error {

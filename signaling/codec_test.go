@@ -65,7 +65,9 @@ func message(t testing.TB, kind Kind) Message {
 		}
 	case KindRelay:
 		m.Attempt = ID{2}
-		m.Relay = &Relay{Secret: ID{3}, Dial: endpointList("203.0.113.50:50001")}
+		m.Relay = &Relay{Secret: ID{3}, Dial: endpointList("203.0.113.50:50001"), Loan: &Loan{
+			At: netip.MustParseAddrPort("203.0.113.50:443"), TLS: "relay.example.org", User: "1800000600:lent-0123456789abcdef", Password: "aa/b+=",
+		}}
 	case KindReturnAddress, KindAck, KindRefuse:
 		m.Answers, m.Heard = ID{4}, 1_800_000_000_100
 	}
@@ -193,9 +195,13 @@ func TestValidate(t *testing.T) {
 		{"relay without section", KindRelay, func(m *Message) { m.Relay = nil }, `no section "relay"`},
 		{"relay without attempt", KindRelay, func(m *Message) { m.Attempt = ID{} }, "no attempt"},
 		{"relay without secret", KindRelay, func(m *Message) { m.Relay.Secret = ID{} }, "no secret"},
-		{"relay nowhere", KindRelay, func(m *Message) { m.Relay.Dial = nil }, "0 addresses"},
+		{"an answer's relay nowhere", KindRelay, func(m *Message) { m.Relay.Dial, m.Answers, m.Heard = nil, ID{1}, 1 }, "0 addresses"},
+		{"a loan for nowhere", KindRelay, func(m *Message) { m.Relay.Dial = nil }, "0 addresses"},
+		{"a loan at no address", KindRelay, func(m *Message) { m.Relay.Loan.At = netip.AddrPort{} }, "an empty address"},
+		{"a loan without user", KindRelay, func(m *Message) { m.Relay.Loan.User = "" }, "user has 0 bytes"},
+		{"a loan with a long password", KindRelay, func(m *Message) { m.Relay.Loan.Password = strings.Repeat("x", 257) }, "password has 257 bytes"},
+		{"a loan with another alphabet", KindRelay, func(m *Message) { m.Relay.Loan.TLS = "räläy" }, "not printable"},
 		{"relay at port 0", KindRelay, func(m *Message) { m.Relay.Dial = endpointList("1.2.3.4:0") }, "no port"},
-		{"relay that answers", KindRelay, func(m *Message) { m.Answers, m.Heard = ID{1}, 1 }, "is a question"},
 		{"a relay in a punch", KindPunch, func(m *Message) { m.Relay = &Relay{} }, "does not belong"},
 		{"refusal without section", KindRefuse, func(m *Message) { m.Refuse = nil }, `no section "refuse"`},
 		{"refusal without reason", KindRefuse, func(m *Message) { m.Refuse.Reason = "" }, "reason"},
@@ -219,6 +225,19 @@ func TestValidate(t *testing.T) {
 				t.Error("Encode took it")
 			}
 		})
+	}
+}
+
+// A question may ask for a relay of the recipient's, and so name none.
+func TestRelayAskedFor(t *testing.T) {
+	m := message(t, KindRelay)
+	m.Relay.Dial, m.Relay.Loan = nil, nil
+	b, err := Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Decode(b); err != nil || got.Relay == nil || got.Relay.Loan != nil || len(got.Relay.Dial) > 0 {
+		t.Errorf("%s came back as %+v, %v", b, got.Relay, err)
 	}
 }
 

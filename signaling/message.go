@@ -95,10 +95,22 @@ type Direct struct {
 	Dial   []netip.AddrPort `json:"dial"` // where the sender listens, best first, at most 6
 }
 
-// Relay asks the recipient to dial the sender at a relay.
+// Relay asks the recipient to come to the sender at a relay, or answers that
+// the sender may come to us at one. A question that names no endpoint asks for
+// such an answer.
 type Relay struct {
 	Secret Secret           `json:"secret"`
-	Dial   []netip.AddrPort `json:"dial"` // the sender's endpoints on relays, best first, at most 6
+	Dial   []netip.AddrPort `json:"dial,omitempty"` // the sender's endpoints on relays, best first, at most 6
+	Loan   *Loan            `json:"loan,omitempty"` // for a recipient who cannot dial them
+}
+
+// Loan opens a TURN server, for some minutes, to a recipient whose network lets
+// it out to that server alone.
+type Loan struct {
+	At       netip.AddrPort `json:"at"`            // the TURN server, over TCP
+	TLS      string         `json:"tls,omitempty"` // the name that its certificate is for; empty: without TLS
+	User     string         `json:"user"`          // 1 to 256 bytes, printable
+	Password string         `json:"password"`      // the same; never logged
 }
 
 // Role is what the recipient of a P2P_PUNCH is to do at the agreed instant.

@@ -31,7 +31,7 @@ type configKeys struct {
 }
 
 // notKeys are the flags that make no sense in a file.
-var notKeys = []string{"config", "help", "print-config"}
+var notKeys = []string{"config", "help", "print-config", "local", "remote", "socks"}
 
 // readConfig sets the flags that the file names and the command line does not.
 // Without a path it takes config.toml from the user's configuration directory,
@@ -39,11 +39,10 @@ var notKeys = []string{"config", "help", "print-config"}
 func readConfig(path string, keys configKeys) error {
 	optional := path == ""
 	if optional {
-		dir, err := configDir()
-		if err != nil {
+		var err error
+		if path, err = configPath(); err != nil {
 			return nil // nowhere to look
 		}
-		path = filepath.Join(dir, "config.toml")
 	}
 	f, err := os.Open(path)
 	if optional && errors.Is(err, fs.ErrNotExist) {
@@ -61,6 +60,12 @@ func readConfig(path string, keys configKeys) error {
 		return misused("", "%s has more than %d bytes", path, maxConfig)
 	}
 	return applyConfig(path, string(text), keys)
+}
+
+// configPath is where the user's configuration file is, if there is one.
+func configPath() (string, error) {
+	dir, err := configDir()
+	return filepath.Join(dir, "config.toml"), err
 }
 
 // applyConfig is readConfig without the file.

@@ -36,14 +36,14 @@ type nodeFlags struct {
 
 // nodeOnly are the flags of the node command that a configuration file may hold
 // as well, while other commands read it.
-var nodeOnly = []string{"echo", "forward", "exec", "allow", "birthday"}
+var nodeOnly = []string{"echo", "forward", "exec", "allow-forward", "allow-listen", "allow", "birthday"}
 
 func (f *nodeFlags) register(a *app, c *cobra.Command) {
 	fs := c.Flags()
 	fs.StringVar(&f.key, "key", "", "`FILE` with this node's key, made if missing (default: key in the user's configuration directory)")
 	fs.StringSliceVar(&f.brokers, "broker", nil, "signalling broker: a `URL` (tcp, mqtts, ws, wss) or a number in the well-known list; repeatable (default: the public ones that follow from the key)")
 	fs.StringSliceVar(&f.stun, "stun", nil, "STUN server as `HOST:PORT`; repeatable (default: public ones)")
-	fs.StringSliceVar(&f.turn, "turn", nil, "relay of last resort as a `URL` (turn:SECRET@HOST:PORT or turn:USER:PASSWORD@HOST:PORT, percent-encoded), used for calls of this node; repeatable, best first (default: none)")
+	fs.StringSliceVar(&f.turn, "turn", nil, "relay of last resort as a `URL` (turn:SECRET@HOST:PORT or turn:USER:PASSWORD@HOST:PORT, percent-encoded; turns: for TLS), for calls of and to this node; repeatable, best first (default: none)")
 	fs.StringSliceVar(&f.registries, "registry", nil, "registry of nicknames as a `URL` (http://HOST:PORT#KEY, for .peer) or SUFFIX=URL; repeatable (default: none)")
 	fs.StringSliceVar(&f.interfaces, "interface", nil, "network interface to use, by `NAME`; repeatable, best first (default: all that lead somewhere)")
 	fs.Uint16Var(&f.port, "port", 0, "TCP port `N` to listen on and to punch from (default: any)")
@@ -63,6 +63,10 @@ func (f *nodeFlags) settle(a *app, c *cobra.Command) error {
 	if err := readConfig(f.config, configKeys{"node", c.Flags(), nodeOnly}); err != nil {
 		return err
 	}
+	return f.check()
+}
+
+func (f *nodeFlags) check() error {
 	if f.timeout <= 0 {
 		return misused("try --timeout 30s", "a timeout of %v leaves no time", f.timeout)
 	}

@@ -39,6 +39,8 @@ standard output as soon as it is ready. What arrives goes to one of
 
   --echo               back to where it came from, until the peer has ended
   --forward HOST:PORT  a TCP service; each peer gets a connection of its own
+  --allow-forward HOST:PORT,...  --allow-listen [BIND:]PORT,...
+                       what "sallyport forward" asks for, where these allow it
   --exec CMD           a shell command for each peer, as its standard input and
                        output; it is killed when the connection is lost
   standard output      otherwise, from all peers as it comes. Standard input
@@ -50,19 +52,17 @@ standard output as soon as it is ready. What arrives goes to one of
 
 SIGTERM ends the node with exit status 0, an interrupt with 130. With --json,
 events go to standard output, one object per line: ready, then accepted, data
-(without a sink) and ended, and address whenever the machine's networks have
+(without a sink), wanted (of a forward) and ended, and address whenever the machine's networks have
 changed and its address with them.`,
 		Example: `  sallyport node
   sallyport node --echo
   sallyport node --forward 127.0.0.1:22
+  sallyport node --allow-forward 127.0.0.1:80,127.0.0.1:5432
   sallyport node --exec 'tar x -C inbox' --allow 26vGxSb9PMjdqAkEtixBBHm6tt9o72xX4YBBHJQWsJnQb
   sallyport node < big.iso`,
 		Args: nothingElse,
 	}
-	n.flags.register(a, c)
-	n.sinks.register(c)
-	c.Flags().StringVar(&n.allow, "allow", "everyone", "who may connect: `WHO` is everyone, nobody, or node ids with commas between")
-	c.Flags().StringVar(&n.birth, "birthday", "listed", "for whom to dial many ports at once when a NAT leaves no other way: `WHO` is listed (those of --allow), always or never")
+	n.register(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := n.sinks.fromCommandLine(c); err != nil {
 			return err
@@ -75,12 +75,19 @@ changed and its address with them.`,
 	return c
 }
 
+func (n *nodeCommand) register(c *cobra.Command) {
+	n.flags.register(n.app, c)
+	n.sinks.register(c)
+	c.Flags().StringVar(&n.allow, "allow", "everyone", "who may connect: `WHO` is everyone, nobody, or node ids with commas between")
+	c.Flags().StringVar(&n.birth, "birthday", "listed", "for whom to dial many ports at once when a NAT leaves no other way: `WHO` is listed (those of --allow), always or never")
+}
+
 func (n *nodeCommand) run(ctx context.Context) error {
-	serve, err := n.sinks.sink(n.app)
+	admission, err := parseAllow(n.allow)
 	if err != nil {
 		return err
 	}
-	admission, err := parseAllow(n.allow)
+	serve, err := n.sinks.sink(n.app, admission.Everyone())
 	if err != nil {
 		return err
 	}
@@ -183,7 +190,7 @@ func compactly(a address.Address) string {
 // pasteable is the command for the other side: our STUN servers are its too,
 // where they are not the public ones. Our brokers stand in the address.
 func (n *nodeCommand) pasteable(compact string) string {
-	words := []string{"sallyport", "connect"}
+	words := append([]string{"sallyport"}, n.sinks.counterpart()...)
 	for _, s := range n.flags.stun {
 		words = append(words, "--stun", s)
 	}

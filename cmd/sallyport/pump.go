@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -52,41 +53,57 @@ type traffic struct {
 	err            error
 }
 
+// far is a connection to a peer.
+type far interface {
+	duplex
+	SetReadDeadline(time.Time) error
+	WaitClosed()
+	Reset() error
+}
+
 // join copies between a peer and something local, both ways, each direction
 // half-closed when its source ends, until both have ended or the peer has
-// closed altogether. An error in one direction ends the other. Both ends are
-// closed then.
-func join(peer *node.Conn, local duplex) traffic {
+// closed altogether. An error in one direction ends the other, so that either
+// end learns that it has not got all. Both ends are closed then.
+func join(peer far, local duplex) traffic {
 	var t traffic
-	var up, down error
+	var first sync.Once
+	fail := func(err error) { first.Do(func() { t.err = err }) }
 	var both, watch sync.WaitGroup
 	both.Go(func() {
 		var w writeError
+		var down error
 		t.received, down = pump(local, peer)
 		switch {
 		case down == nil:
 			_ = local.CloseWrite()
 			watch.Go(func() { peer.WaitClosed(); _ = local.Close() })
 		case !errors.As(down, &w):
-			_ = local.Close() // the peer is lost
+			fail(down)
+			abort(local) // the peer is lost
 		}
 		// A local end that reads no more may still have things to say.
 	})
 	both.Go(func() {
-		if t.sent, up = pump(peer, local); up == nil {
+		var w writeError
+		var up error
+		t.sent, up = pump(peer, local)
+		switch {
+		case up == nil:
 			_ = peer.CloseWrite()
 			return
+		case errors.As(up, &w):
+			fail(up)
+			_ = peer.Close()
+		default:
+			fail(up)
+			_ = peer.Reset()
 		}
-		_ = peer.Close()
 	})
 	both.Wait()
 	leave(peer)
 	watch.Wait()
 	_ = local.Close()
-	var w writeError
-	if t.err = up; up == nil && !errors.As(down, &w) {
-		t.err = down
-	}
 	return t
 }
 
@@ -96,7 +113,7 @@ const farewell = 3 * time.Second
 // leave closes a connection on which we have said all: what the peer still
 // sends is read and dropped for a while, since a close with unread input sends
 // an RST, which overtakes what is under way (RFC 2525 §2.17).
-func leave(c *node.Conn) {
+func leave(c far) {
 	_ = c.CloseWrite()
 	_ = c.SetReadDeadline(time.Now().Add(farewell))
 	_, _ = io.Copy(io.Discard, c)
@@ -106,6 +123,14 @@ func leave(c *node.Conn) {
 // cut ends a connection without the end of the stream, so that the peer knows
 // that it has not got all.
 func cut(c *node.Conn) { _ = c.Reset() }
+
+// abort closes a local connection so that it reads an error, not the end.
+func abort(c io.Closer) {
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = c.Close()
+}
 
 func megabytes(n int64) string {
 	if n < 1e6 {

@@ -34,7 +34,7 @@ Run "sallyport node" on one machine; it prints the command to run on the other.
 
 Exit status: 0 done, 1 failed otherwise, 2 misused, 3 wrong code, 4 the peer
 is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
-("node" and "serve" end with 0 then).`,
+("node", "forward" and "serve" end with 0 then).`,
 		Example: `  sallyport demo                  see it work, offline, in a few seconds
   sallyport node --echo           wait for peers, and send back what they say
   sallyport connect ADDRESS       talk to a peer`,
@@ -43,7 +43,7 @@ is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
 		PersistentPreRun: func(*cobra.Command, []string) {
 			a.running = true
 		},
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args:              cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -71,9 +71,11 @@ is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
 		},
 	})
 	root.AddCommand(
-		newNode(a), newConnect(a), newPing(a), newNAT(a), newAddr(a),
-		newNick(a), newContact(a), newServe(a), newLab(a), newDemo(a), newVersion(a),
+		newNode(a), newConnect(a), newForward(a), newPing(a), newWhy(a), newNAT(a), newAddr(a),
+		newNick(a), newContact(a), newServe(a), newLab(a), newDemo(a),
+		newConfig(a), newCompletion(a), newVersion(a), newReference(a),
 	)
+	completeTargets(root)
 	return root
 }
 

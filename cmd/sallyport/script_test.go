@@ -30,7 +30,7 @@ const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	natlab.Main()
-	testscript.Main(m, map[string]func(){"sallyport": main})
+	testscript.Main(m, map[string]func(){"sallyport": main, "echoservice": echoService, "echoclient": echoClient})
 }
 
 // TestScripts runs one script per behaviour. Each has a broker and a STUN
@@ -49,7 +49,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": startCmd, "await": awaitCmd, "signal": signalCmd, "ended": endedCmd,
 			"feed": feedCmd, "hangup": hangUpCmd, "status": statusCmd, "gone": goneCmd,
-			"certificate": certificateCmd, "activate": activateCmd, "get": getCmd, "spy": spyCmd,
+			"certificate": certificateCmd, "activate": activateCmd, "get": getCmd, "spy": spyCmd, "converse": converseCmd, "parallel": parallelCmd,
+			"hold": holdCmd, "broken": brokenCmd, "closed": closedCmd, "website": websiteCmd, "getvia": getViaCmd,
 		},
 	})
 }
@@ -76,6 +77,8 @@ func setUp(env *testscript.Env) error {
 	env.Defer(func() { service.Close() })
 	all := running{}
 	env.Values["running"] = all
+	env.Values["held"] = kept{}
+	env.Defer(env.Values["held"].(kept).close)
 	env.Values["activated"] = activated{}
 	env.Defer(env.Values["activated"].(activated).close)
 	env.Defer(func() {

@@ -81,7 +81,7 @@ also happens by itself. Sockets that systemd holds (LISTEN_FDS) are used.`,
 				return err
 			}
 			if f.printConfig {
-				_, err := io.WriteString(a.out, exampleConfig(c.Flags()))
+				_, err := io.WriteString(a.out, exampleConfig("sallyport serve", c.Flags()))
 				return err
 			}
 			return a.serve(c.Context(), &f)

@@ -56,9 +56,9 @@ var notInExample = append(slices.Clone(notKeys), "json", "verbose")
 
 // exampleConfig is a configuration file: every key with what it means, and
 // behind a # where it has its default.
-func exampleConfig(flags *pflag.FlagSet) string {
+func exampleConfig(about string, flags *pflag.FlagSet) string {
 	var b strings.Builder
-	b.WriteString("# Configuration of sallyport serve. Flags of the same names win.\n")
+	b.WriteString("# Configuration of " + about + ". Flags of the same names win.\n")
 	flags.VisitAll(func(flag *pflag.Flag) {
 		if slices.Contains(notInExample, flag.Name) {
 			return
@@ -76,14 +76,16 @@ func exampleConfig(flags *pflag.FlagSet) string {
 	return b.String()
 }
 
+// plainTypes are those of flags whose text is TOML, and JSON, as it stands.
+var plainTypes = []string{"bool", "int", "int64", "uint16", "float64"}
+
 // asTOML is a line that sets a flag to what it is.
 func asTOML(flag *pflag.Flag) string {
 	var value any = flag.Value.String()
 	if list, ok := flag.Value.(pflag.SliceValue); ok {
 		value = append([]string{}, list.GetSlice()...) // none is [], not nothing
 	}
-	switch flag.Value.Type() {
-	case "bool", "int", "int64", "uint16", "float64":
+	if slices.Contains(plainTypes, flag.Value.Type()) {
 		return fmt.Sprintf("%s = %s\n", flag.Name, flag.Value)
 	}
 	var b bytes.Buffer

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"io/fs"
 	"net"
@@ -26,8 +27,14 @@ func startRelay(s *servers) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
+	place := relay.Place{Secret: secret}
+	var secure *tls.Config
+	if s.certificate != nil {
+		secure = s.certificate.config()
+		place.TLS = s.certificate.names(s.names[0])
+	}
 	server, err := relay.NewServer(relay.ServerConfig{
-		Listen: netip.AddrPortFrom(s.hosts[0], f.turn).String(), Relayed: relayedAddress(s.hosts[0], s.names[0]),
+		TLS: secure, Listen: netip.AddrPortFrom(s.hosts[0], f.turn).String(), Relayed: relayedAddress(s.hosts[0], s.names[0]),
 		Secret: secret, AllowPrivate: f.turnPrivate, FirstPort: f.firstRelayed, LastPort: f.lastRelayed,
 		Total: f.turnAllocations, PerIP: f.turnPerAddress, Rate: f.turnRate, Bytes: f.turnBytes, MaxAge: f.turnAge,
 		Open: s.sockets.Open, Logger: s.log.With("service", "relay"),
@@ -35,8 +42,8 @@ func startRelay(s *servers) (*service, error) {
 	if err != nil {
 		return nil, failed(err, "try another port with --turn-port, or --no-turn", "the relay can't listen: %v", err)
 	}
-	at := net.JoinHostPort(s.names[0], strconv.Itoa(int(server.Addr().Port())))
-	s.ready.TURN = relay.Place{Host: at, Secret: secret}.URL()
+	place.Host = net.JoinHostPort(s.names[0], strconv.Itoa(int(server.Addr().Port())))
+	s.ready.TURN = place.URL()
 	return &service{
 		stop:  server.Stop,
 		idle:  func() bool { return server.Allocations() == 0 },

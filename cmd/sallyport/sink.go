@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/tunnel"
 )
 
 // sink does with a connection what the node is for, and returns when that is
@@ -24,12 +26,19 @@ type sinkFlags struct {
 	echo    bool
 	forward string
 	exec    string
+
+	allowForward, allowListen []string
 }
+
+// sinkNames are the flags that choose a sink. Those of the last one go together.
+var sinkNames = []string{"echo", "forward", "exec", "allow-forward", "allow-listen"}
 
 func (f *sinkFlags) register(c *cobra.Command) {
 	c.Flags().BoolVar(&f.echo, "echo", false, "send back what arrives")
 	c.Flags().StringVar(&f.forward, "forward", "", "connect each peer to the TCP service at `HOST:PORT`")
 	c.Flags().StringVar(&f.exec, "exec", "", "run the shell command `CMD` for each peer")
+	c.Flags().StringSliceVar(&f.allowForward, "allow-forward", nil, "let \"sallyport forward\" of peers reach the TCP service at `HOST:PORT`; HOST may be a network (10.0.0.0/8) or *, PORT may be *; repeatable (default: nothing)")
+	c.Flags().StringSliceVar(&f.allowListen, "allow-listen", nil, "let \"sallyport forward -R\" of peers listen here on `[BIND:]PORT`, on 127.0.0.1 unless told; repeatable (default: nowhere)")
 }
 
 // fromCommandLine sees to it that a sink on the command line is the only one,
@@ -37,28 +46,44 @@ func (f *sinkFlags) register(c *cobra.Command) {
 func (f *sinkFlags) fromCommandLine(c *cobra.Command) error {
 	fs := c.Flags()
 	var named []string
-	for _, name := range []string{"echo", "forward", "exec"} {
+	for _, name := range sinkNames {
 		if fs.Changed(name) {
 			named = append(named, "--"+name)
 		}
 	}
-	if len(named) > 1 {
+	if len(named) > 1 && !slices.Equal(named, []string{"--allow-forward", "--allow-listen"}) {
 		return misused("try one of them", "%s exclude each other", strings.Join(named, " and "))
 	}
-	if len(named) == 1 {
-		for _, name := range []string{"echo", "forward", "exec"} {
+	if len(named) > 0 {
+		for _, name := range sinkNames {
 			fs.Lookup(name).Changed = true
 		}
 	}
 	return nil
 }
 
-// sink gives the chosen one.
-func (f *sinkFlags) sink(a *app) (sink, error) {
-	if f.forward != "" && f.exec != "" || f.echo && f.forward+f.exec != "" {
-		return nil, misused("try one of them", "echo, forward and exec exclude each other")
+// tunnels reports whether the node is for "sallyport forward".
+func (f *sinkFlags) tunnels() bool { return len(f.allowForward)+len(f.allowListen) > 0 }
+
+// sink gives the chosen one. everyone says whether everyone may connect.
+func (f *sinkFlags) sink(a *app, everyone bool) (sink, error) {
+	chosen := 0
+	for _, is := range []bool{f.echo, f.forward != "", f.exec != "", f.tunnels()} {
+		if is {
+			chosen++
+		}
+	}
+	if chosen > 1 {
+		return nil, misused("try one of them", "echo, forward, exec and allow-forward exclude each other")
 	}
 	switch {
+	case f.tunnels():
+		t, err := newTunnels(a, f.allowForward, f.allowListen)
+		if err != nil {
+			return nil, err
+		}
+		t.warn(everyone)
+		return t.serve, nil
 	case f.echo:
 		return echo, nil
 	case f.exec != "":
@@ -70,6 +95,41 @@ func (f *sinkFlags) sink(a *app) (sink, error) {
 		return forward(f.forward), nil
 	}
 	return newConsole(a).serve, nil
+}
+
+// counterpart is the command that the other side uses.
+func (f *sinkFlags) counterpart() []string {
+	if !f.tunnels() {
+		return []string{"connect"}
+	}
+	rules, _ := tunnel.ParseRules(f.allowForward)
+	for _, r := range rules {
+		if p, ok := r.Place(); ok {
+			return []string{"forward", "-L", fmt.Sprintf("%d:%v", otherPort(p.Port), p)}
+		}
+	}
+	if len(rules) > 0 {
+		return []string{"forward", "--socks", "1080"}
+	}
+	rules, _ = tunnel.ParseRules(listenPlaces(f.allowListen))
+	for _, r := range rules {
+		if p, ok := r.Place(); ok {
+			return []string{"forward", "-R", fmt.Sprintf("%v:127.0.0.1:%d", p, p.Port)}
+		}
+	}
+	return []string{"forward", "-R", "0:127.0.0.1:8080"}
+}
+
+// otherPort is one to know a service's by that needs no privilege, and works on
+// the service's own machine, too: 8022 for 22, 8080 for 80, 15432 for 5432.
+func otherPort(port uint16) uint16 {
+	switch {
+	case port < 1024:
+		return 8000 + port
+	case port < 1<<16-10000:
+		return 10000 + port
+	}
+	return port - 10000
 }
 
 // echo sends everything back until the peer has ended.

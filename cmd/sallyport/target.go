@@ -101,17 +101,23 @@ func (a *app) resolve(ctx context.Context, f *nodeFlags, target string) (address
 	stop := a.tellIdle(fmt.Sprintf("Still looking for %q.", target))
 	found, err := r.Resolve(ctx, target)
 	stop()
-	var parse *address.ParseError
-	if errors.As(err, &parse) && parse.Failure == address.UnknownForm {
-		if _, bad := nickname.ParseLabel(target); bad == nil {
-			return found.Address, misused("try \"sallyport contact list\", or copy the whole address", "%q is neither a contact nor an address", target)
-		}
-	}
 	if err != nil {
-		return found.Address, err
+		return found.Address, unknownTarget(target, err)
 	}
 	a.tellResolved(found)
 	return found.Address, nil
+}
+
+// unknownTarget is the error of a target that cannot be resolved: a word that
+// might be a contact's name is told as such.
+func unknownTarget(target string, err error) error {
+	var parse *address.ParseError
+	if errors.As(err, &parse) && parse.Failure == address.UnknownForm {
+		if _, bad := nickname.ParseLabel(target); bad == nil {
+			return misused("try \"sallyport contact list\", or copy the whole address", "%q is neither a contact nor an address", target)
+		}
+	}
+	return err
 }
 
 func (a *app) tellResolved(found nickname.Resolution) {

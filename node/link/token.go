@@ -96,6 +96,9 @@ type expecting struct {
 	past bool
 }
 
+// NetConn is the connection beneath.
+func (e *expecting) NetConn() net.Conn { return e.Conn }
+
 func (e *expecting) Read(p []byte) (int, error) {
 	if e.past || len(p) == 0 {
 		return e.Conn.Read(p)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,8 @@ import (
 type Config struct {
 	// Dialer makes the connections to the relay. The zero value will do.
 	Dialer net.Dialer
+	// Roots are whom certificates are checked against. Nil means the system's.
+	Roots *x509.CertPool
 	// Now is the wall clock, for credentials. Nil means time.Now.
 	Now func() time.Time
 	// Logger gets events. Nil means silence.
@@ -42,15 +45,21 @@ type listener interface {
 // control connection stands. It is refreshed by itself.
 type Allocation struct {
 	place   Place
-	dialer  net.Dialer
+	server  server
+	now     func() time.Time
 	addr    netip.AddrPort
 	control *control
 	client  *turn.Client
 	turn    listener
 	accept  func(net.Conn) (net.Conn, error)
+	connect func(net.Conn, *net.TCPAddr) (net.Conn, error)
 
 	once   sync.Once
 	closed chan struct{}
+
+	mu      sync.Mutex
+	open    int  // connections
+	retired bool // and to be closed with the last of them
 }
 
 // Allocate reserves an endpoint at place. An error is an *Error.
@@ -61,12 +70,14 @@ func Allocate(ctx context.Context, place Place, cfg Config) (*Allocation, error)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	conn, err := cfg.Dialer.DialContext(ctx, "tcp", place.Host)
+	s := newServer(place, cfg)
+	conn, err := s.dial(ctx)
 	if err != nil {
 		return nil, &Error{place, "reaching it", err}
 	}
+	s.at = conn.RemoteAddr().String() // of several, the one that has the allocation
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	a, err := allocate(ctx, conn, place, cfg)
+	a, err := allocate(ctx, conn, s, place, cfg)
 	if err == nil && !stop() {
 		_ = a.Close()
 		err = ctx.Err()
@@ -81,8 +92,8 @@ func Allocate(ctx context.Context, place Place, cfg Config) (*Allocation, error)
 	return a, nil
 }
 
-func allocate(ctx context.Context, conn net.Conn, place Place, cfg Config) (*Allocation, error) {
-	a := &Allocation{place: place, dialer: cfg.Dialer, control: &control{Conn: conn, ended: make(chan struct{})}, closed: make(chan struct{})}
+func allocate(ctx context.Context, conn net.Conn, s server, place Place, cfg Config) (*Allocation, error) {
+	a := &Allocation{place: place, server: s, now: cfg.Now, control: &control{Conn: conn, ended: make(chan struct{})}, closed: make(chan struct{})}
 	user, password := place.credentials(cfg.Now())
 	var err error
 	a.client, err = turn.NewClient(&turn.ClientConfig{
@@ -120,6 +131,13 @@ func allocate(ctx context.Context, conn net.Conn, place Place, cfg Config) (*All
 		}
 		return conn, nil
 	}
+	a.connect = func(c net.Conn, to *net.TCPAddr) (net.Conn, error) {
+		conn, err := t.DialTCPWithConn(c, "tcp", to)
+		if err != nil {
+			return nil, err
+		}
+		return conn, nil
+	}
 	at := t.Addr().(*net.TCPAddr).AddrPort()
 	a.addr = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 	if !a.addr.IsValid() || a.addr.Port() == 0 || a.addr.Addr().IsUnspecified() || a.addr.Addr().Zone() != "" {
@@ -132,125 +150,35 @@ func allocate(ctx context.Context, conn net.Conn, place Place, cfg Config) (*All
 // Addr is the endpoint on the relay that the peer is to dial.
 func (a *Allocation) Addr() netip.AddrPort { return a.addr }
 
-// Permit lets the hosts with these addresses connect to Addr (RFC 8656 §9: a
-// permission is for an address, whatever the port). It fails where none of them
-// may, with the *Error of the first.
-func (a *Allocation) Permit(ctx context.Context, peers ...netip.Addr) error {
-	var first error
-	permitted := 0
-	for _, p := range peers {
-		if p.Is4() != a.addr.Addr().Is4() {
-			continue
-		}
-		err := a.permit(ctx, p)
-		switch {
-		case err == nil:
-			permitted++
-		case ctx.Err() != nil:
-			return &Error{a.place, "permitting " + p.String(), ctx.Err()}
-		case first == nil:
-			first = &Error{a.place, "permitting " + p.String(), err}
-		}
-	}
-	switch {
-	case permitted > 0:
-		return nil
-	case first != nil:
-		return first
-	}
-	return &Error{a.place, "permitting the peer", fmt.Errorf("it has no address of the family of %v", a.addr)}
-}
+// Server is where the relay itself is reached, as it was found at Allocate.
+func (a *Allocation) Server() netip.AddrPort { return endpointOf(a.control.RemoteAddr()) }
 
-func (a *Allocation) permit(ctx context.Context, p netip.Addr) error {
-	done := make(chan error, 1)
-	// pion/turn's call has no context: it ends with the answer or with Close.
-	go func() { done <- a.client.CreatePermission(net.TCPAddrFromAddrPort(netip.AddrPortFrom(p, 0))) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	case <-a.control.ended:
-	}
-	_ = a.Close()
-	<-done
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return errors.New("the relay ended the connection")
-}
-
-// Accept waits for the next connection of a permitted host to Addr. Who it is
-// is not known: a permission covers all that share an address. One Accept may
-// wait at a time.
-func (a *Allocation) Accept(ctx context.Context) (*Conn, error) {
-	for {
-		conn, err := a.acceptOne(ctx)
-		switch {
-		case err == nil:
-			return conn, nil
-		case ctx.Err() != nil:
-			return nil, &Error{a.place, "accepting", ctx.Err()}
-		case errors.Is(err, errLostAttempt):
-			continue // that peer was gone before we came; the allocation stands
-		}
-		return nil, &Error{a.place, "accepting", err}
+// Retire has the endpoint given back with the last of its connections, or now
+// where there are none.
+func (a *Allocation) Retire() {
+	a.control.settled.Store(true)
+	a.mu.Lock()
+	a.retired = true
+	last := a.open == 0
+	a.mu.Unlock()
+	if last {
+		_ = a.Close()
 	}
 }
 
-var errLostAttempt = errors.New("the connection was gone")
-
-// bindTime bounds the binding of a connection.
-const bindTime = 5 * time.Second
-
-func (a *Allocation) acceptOne(ctx context.Context) (*Conn, error) {
-	// The connection for the data is made ahead, which spares a round trip.
-	raw, err := a.dialer.DialContext(ctx, "tcp", a.control.RemoteAddr().String())
-	if err != nil {
-		return nil, err
-	}
-	data := &binding{TCPConn: raw.(*net.TCPConn), bindTime: bindTime}
-	over, cancel := context.WithCancel(ctx)
-	defer cancel()
-	lost := make(chan struct{})
-	go func() {
-		defer close(lost)
-		select {
-		case <-a.control.ended:
-		case <-a.closed:
-		case <-over.Done():
-			if ctx.Err() == nil {
-				return // accepted
-			}
-		}
-		_ = a.turn.SetDeadline(time.Unix(1, 0))
-		_ = data.SetDeadline(time.Unix(1, 0))
-	}()
-	conn, err := a.accept(data)
-	gone := isClosed(a.closed) || isClosed(a.control.ended)
-	cancel()
-	<-lost
-	if err == nil && !gone && ctx.Err() == nil {
-		_ = data.SetDeadline(time.Time{})
-		data.bound = true
-		return &Conn{TCPConn: data.TCPConn, allocation: a, remote: conn.RemoteAddr()}, nil
-	}
-	_ = data.SetLinger(0)
-	_ = data.Close()
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case gone:
-		return nil, net.ErrClosed
-	}
-	return nil, fmt.Errorf("%w: %v", errLostAttempt, err)
+func (a *Allocation) enter() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.open++
 }
 
-func isClosed(c chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
+func (a *Allocation) leave() {
+	a.mu.Lock()
+	a.open--
+	last := a.retired && a.open == 0
+	a.mu.Unlock()
+	if last {
+		_ = a.Close()
 	}
 }
 

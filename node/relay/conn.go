@@ -14,7 +14,7 @@ import (
 // A relay of pion/turn or coturn knows no half-close: it ends both ways when one
 // has ended. TLS has its own, which passes.
 type Conn struct {
-	*net.TCPConn
+	wire
 	allocation *Allocation
 	remote     net.Addr
 	kept       atomic.Bool
@@ -29,26 +29,15 @@ const flushTime = 3 * time.Second
 // RemoteAddr is the peer's address as the relay sees it.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
-// NetConn is the TCP connection to the relay.
-func (c *Conn) NetConn() net.Conn { return c.TCPConn }
-
-// Keep makes the allocation end with this connection, which is the one that was
-// wanted: others are accepted no more.
-func (c *Conn) Keep() {
-	c.allocation.control.settled.Store(true)
-	c.kept.Store(true)
-}
+// Keep says that this connection is the one that was wanted: what is written to
+// it from now on has to arrive.
+func (c *Conn) Keep() { c.kept.Store(true) }
 
 func (c *Conn) Write(p []byte) (int, error) {
 	if c.kept.Load() {
 		c.wrote.Store(true)
 	}
-	return c.TCPConn.Write(p)
-}
-
-// ReadFrom copies by Write: that of the TCP connection would go past it.
-func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
-	return io.Copy(struct{ io.Writer }{c}, r)
+	return c.wire.Write(p)
 }
 
 // Close ends the connection. The end of an allocation would cut off what the
@@ -57,14 +46,12 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 // seconds at most.
 func (c *Conn) Close() error {
 	c.once.Do(func() {
-		if c.wrote.Load() && c.TCPConn.CloseWrite() == nil {
-			_ = c.TCPConn.SetReadDeadline(time.Now().Add(flushTime))
-			_, _ = io.Copy(io.Discard, c.TCPConn)
+		if c.wrote.Load() && c.CloseWrite() == nil {
+			_ = c.SetReadDeadline(time.Now().Add(flushTime))
+			_, _ = io.Copy(io.Discard, c.wire)
 		}
-		c.err = c.TCPConn.Close()
-		if c.kept.Load() {
-			_ = c.allocation.Close()
-		}
+		c.err = c.wire.Close()
+		c.allocation.leave()
 	})
 	return c.err
 }
@@ -74,13 +61,13 @@ func (c *Conn) Close() error {
 // byte written.
 type binding struct {
 	*net.TCPConn
+	wire     wire
 	bindTime time.Duration
-	bound    bool
 }
 
 func (b *binding) Write(p []byte) (int, error) {
-	_ = b.TCPConn.SetDeadline(time.Now().Add(b.bindTime))
-	return b.TCPConn.Write(p)
+	_ = b.SetDeadline(time.Now().Add(b.bindTime))
+	return b.wire.Write(p)
 }
 
-func (b *binding) Read(p []byte) (int, error) { return io.ReadFull(b.TCPConn, p) }
+func (b *binding) Read(p []byte) (int, error) { return io.ReadFull(b.wire, p) }

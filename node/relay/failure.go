@@ -35,6 +35,9 @@ func (e *Error) explain() (what, hint string) {
 		if errors.Is(e.Err, context.DeadlineExceeded) {
 			return "no answer", "check that the relay runs there, and that TCP to it is let out"
 		}
+		if errors.Is(e.Err, errLostAttempt) {
+			return e.Err.Error(), ""
+		}
 		return e.Err.Error(), "check the host and the port in --turn"
 	}
 	switch code := t.ErrorCodeAttr.Code; code {

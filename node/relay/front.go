@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"crypto/tls"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -22,6 +24,7 @@ const (
 // pion/turn would leave alone.
 type front struct {
 	net.Listener
+	tls            *tls.Config // nil: plain TCP only
 	perSite, total int
 	gone           func(netip.AddrPort)
 
@@ -35,9 +38,9 @@ type front struct {
 	work  sync.WaitGroup
 }
 
-func newFront(l net.Listener, perSite, total int, gone func(netip.AddrPort)) *front {
+func newFront(l net.Listener, secure *tls.Config, perSite, total int, gone func(netip.AddrPort)) *front {
 	return &front{
-		Listener: l, perSite: perSite, total: total, gone: gone, ended: make(chan struct{}),
+		Listener: l, tls: secure, perSite: perSite, total: total, gone: gone, ended: make(chan struct{}),
 		open: make(map[*client]bool), sites: make(map[netip.Prefix]int),
 	}
 }
@@ -122,20 +125,26 @@ func (f *front) end() {
 }
 
 // client is a connection from a client: messages until it is bound to a peer's
-// connection, then data.
+// connection, then data. All of it may be within TLS.
 type client struct {
 	net.Conn
 	front  *front
 	remote netip.AddrPort
+	begun  atomic.Pointer[net.Conn] // what is spoken on, once the first byte was looked at
 	bound  atomic.Bool
 	once   sync.Once
 }
 
 func (c *client) Read(p []byte) (int, error) {
 	if c.bound.Load() {
-		return c.Conn.Read(p)
+		return c.stream().Read(p)
 	}
-	n, err := readFrame(c.Conn, p)
+	if c.begun.Load() == nil {
+		if err := c.begin(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := readFrame(c.stream(), p)
 	if err != nil {
 		return 0, err
 	}
@@ -149,7 +158,54 @@ func (c *client) Write(p []byte) (int, error) {
 		_ = c.Conn.SetReadDeadline(time.Time{})
 		c.bound.Store(true)
 	}
-	return c.Conn.Write(p)
+	return c.stream().Write(p)
+}
+
+// stream is what messages and data are read from and written to.
+func (c *client) stream() net.Conn {
+	if s := c.begun.Load(); s != nil {
+		return *s
+	}
+	return c.Conn
+}
+
+// recordHandshake begins a TLS connection (RFC 8446 §5.1), and no message of
+// TURN.
+const recordHandshake = 0x16
+
+// begin finds out by the first byte whether the client speaks TLS.
+func (c *client) begin() error {
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(c.Conn, first); err != nil {
+		return err
+	}
+	var s net.Conn = &headed{Conn: c.Conn, head: first}
+	if first[0] == recordHandshake && c.front.tls != nil {
+		t := tls.Server(s, c.front.tls)
+		_ = c.Conn.SetDeadline(time.Now().Add(silence))
+		if err := t.Handshake(); err != nil {
+			return err
+		}
+		_ = c.Conn.SetWriteDeadline(time.Time{})
+		s = t
+	}
+	c.begun.Store(&s)
+	return nil
+}
+
+// headed gives a byte back that was read too early.
+type headed struct {
+	net.Conn
+	head []byte
+}
+
+func (h *headed) Read(p []byte) (int, error) {
+	if len(h.head) == 0 {
+		return h.Conn.Read(p)
+	}
+	n := copy(p, h.head)
+	h.head = h.head[n:]
+	return n, nil
 }
 
 func (c *client) Close() error {

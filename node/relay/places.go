@@ -21,19 +21,25 @@ type places struct {
 	cfg      ServerConfig
 	host     netip.Addr
 	counters *counters
+
+	work      sync.WaitGroup // of all endpoints
+	mu        sync.Mutex
+	endpoints map[netip.AddrPort]*endpoint // by the address that peers know
+}
+
+func newPlaces(cfg ServerConfig, host netip.Addr, c *counters) *places {
+	return &places{cfg: cfg, host: host, counters: c, endpoints: make(map[netip.AddrPort]*endpoint)}
 }
 
 var _ turn.RelayAddressGenerator = (*places)(nil)
 
-var errTCPOnly = errors.New("this relay has TCP allocations only, and does not dial")
+var errTCPOnly = errors.New("this relay has TCP allocations only")
 
 func (p *places) Validate() error { return nil }
 
 func (p *places) AllocatePacketConn(turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
 	return nil, nil, errTCPOnly
 }
-
-func (p *places) AllocateConn(turn.AllocateConnConfig) (net.Conn, error) { return nil, errTCPOnly }
 
 func (p *places) AllocateListener(c turn.AllocateListenerConfig) (net.Listener, net.Addr, error) {
 	if strings.HasSuffix(c.Network, "4") != p.cfg.Relayed.Is4() {
@@ -44,13 +50,34 @@ func (p *places) AllocateListener(c turn.AllocateListenerConfig) (net.Listener, 
 		return nil, nil, err
 	}
 	p.counters.allocated.Add(1)
-	at := &net.TCPAddr{IP: p.cfg.Relayed.AsSlice(), Port: l.Addr().(*net.TCPAddr).Port}
-	e := &endpoint{Listener: l, bytes: &p.counters.bytes, limit: rate.NewLimiter(rate.Limit(p.cfg.Rate), max(p.cfg.Rate/4, leastRate)), left: p.cfg.Bytes, closed: make(chan struct{})}
+	e := &endpoint{
+		Listener: l, places: p, at: netip.AddrPortFrom(p.cfg.Relayed, uint16(l.Addr().(*net.TCPAddr).Port)), lent: isLent(c.UserID),
+		bytes: &p.counters.bytes, limit: rate.NewLimiter(rate.Limit(p.cfg.Rate), max(p.cfg.Rate/4, leastRate)), left: p.cfg.Bytes,
+		arrived: make(chan net.Conn), closed: make(chan struct{}),
+	}
+	p.mu.Lock()
+	p.endpoints[e.at] = e
+	p.mu.Unlock()
+	p.work.Go(e.listen)
 	age := time.AfterFunc(p.cfg.MaxAge, func() { _ = e.Close() }) // which ends the allocation
 	e.mu.Lock()
 	e.age = age // Close may be under way already where MaxAge is short
 	e.mu.Unlock()
-	return e, at, nil
+	return e, net.TCPAddrFromAddrPort(e.at), nil
+}
+
+func (p *places) find(a net.Addr) *endpoint {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.endpoints[endpointOf(a)]
+}
+
+func (p *places) forget(e *endpoint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.endpoints[e.at] == e {
+		delete(p.endpoints, e.at)
+	}
 }
 
 // maxPortTries bounds the search for a port that is not taken.
@@ -75,11 +102,15 @@ func (p *places) listen(network string) (l *net.TCPListener, err error) {
 // share its budgets.
 type endpoint struct {
 	net.Listener
-	limit  *rate.Limiter
-	bytes  *atomic.Uint64 // relayed by all
-	age    *time.Timer
-	once   sync.Once
-	closed chan struct{}
+	places  *places
+	at      netip.AddrPort // as peers know it
+	lent    bool           // made with credentials that were lent (see Lend)
+	limit   *rate.Limiter
+	bytes   *atomic.Uint64 // relayed by all
+	age     *time.Timer
+	arrived chan net.Conn // from outside and from other endpoints
+	once    sync.Once
+	closed  chan struct{}
 
 	mu   sync.Mutex
 	left int64 // bytes
@@ -90,23 +121,54 @@ type endpoint struct {
 // is wanted, and strangers who share the peer's address.
 const maxPeers = 8
 
+// Accept gives the next connection from outside or from another endpoint.
 func (e *endpoint) Accept() (net.Conn, error) {
+	select {
+	case c := <-e.arrived:
+		return c, nil
+	case <-e.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// listen takes the connections from outside, until Close.
+func (e *endpoint) listen() {
 	for {
 		c, err := e.Listener.Accept()
 		if err != nil {
-			return nil, err
-		}
-		e.mu.Lock()
-		ok := e.open < maxPeers
-		if ok {
-			e.open++
-		}
-		e.mu.Unlock()
-		if ok {
-			return &peer{Conn: c, endpoint: e}, nil
+			_ = e.Close()
+			return
 		}
 		_ = c.(*net.TCPConn).SetLinger(0)
+		if e.lent {
+			_ = c.Close()
+		} else if p := e.admit(c); p != nil {
+			_ = c.(*net.TCPConn).SetLinger(-1)
+			_ = e.arrive(p)
+		}
+	}
+}
+
+// admit counts c, or closes it where there are too many.
+func (e *endpoint) admit(c net.Conn) net.Conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open >= maxPeers {
 		_ = c.Close()
+		return nil
+	}
+	e.open++
+	return &peer{Conn: c, endpoint: e}
+}
+
+// arrive hands a connection to Accept, or closes it.
+func (e *endpoint) arrive(p net.Conn) error {
+	select {
+	case e.arrived <- p:
+		return nil
+	case <-e.closed:
+		_ = p.Close()
+		return net.ErrClosed
 	}
 }
 
@@ -119,6 +181,7 @@ func (e *endpoint) Close() error {
 		}
 		e.mu.Unlock()
 		close(e.closed)
+		e.places.forget(e)
 		err = e.Listener.Close()
 	})
 	if errors.Is(err, net.ErrClosed) {

@@ -41,7 +41,11 @@ func (q *quota) take(remote netip.AddrPort, user string) bool {
 			sites++
 		}
 	}
-	if len(q.held) >= q.total || users >= q.perUser || sites >= q.perIP {
+	perUser := q.perUser
+	if isLent(user) {
+		perUser = min(perUser, lentQuota)
+	}
+	if len(q.held) >= q.total || users >= perUser || sites >= q.perIP {
 		return false
 	}
 	q.held[key] = h

@@ -36,6 +36,10 @@ func mayReach(a netip.Addr, private bool) bool {
 	return !within(a, nowhere)
 }
 
+// Public reports whether a is an address on the internet: what others are
+// Servers let in only where they serve their own network.
+func Public(a netip.Addr) bool { return mayReach(a, false) }
+
 // nowhereInside are those of nowhere that lie within local ones.
 var nowhereInside = prefixes("100.100.100.200/32", "fd00:ec2::/32", "fd20:ce::254/128")
 

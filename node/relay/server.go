@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,9 @@ import (
 type ServerConfig struct {
 	// Listen is where TURN is spoken, over TCP: "host:port".
 	Listen string
+	// TLS has clients who begin with TLS served on the same port. Nil means
+	// that they are turned away.
+	TLS *tls.Config
 	// Relayed is the address of allocations, as peers dial it. Default: the
 	// host of Listen, which then must be an address.
 	Relayed netip.Addr
@@ -87,14 +91,15 @@ func (c ServerConfig) withDefaults() ServerConfig {
 	return c
 }
 
-// Server is a TURN server for TCP allocations. It never connects to anybody:
-// peers come to it, from addresses that the client permitted, so that there is
-// nothing to scan or to attack through it. UDP allocations and the Connect
-// request are refused.
+// Server is a TURN server for TCP allocations. It never dials anybody: peers
+// come to it, from addresses that the client permitted, so that there is
+// nothing to scan or to attack through it. UDP allocations are refused, and a
+// Connect request leads to other allocations of the same server alone.
 type Server struct {
 	cfg   ServerConfig
 	turn  *turn.Server
 	front *front
+	ends  *places
 	addr  netip.AddrPort
 	quota *quota
 	once  sync.Once
@@ -145,7 +150,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if host.IsUnspecified() && cfg.Relayed.Is4() {
 		host = netip.IPv4Unspecified() // a socket for both families was handed in
 	}
-	s.front = newFront(l, cfg.PerIP*clientsPerSite, cfg.Total*clientsPerSite, s.quota.release)
+	s.ends = newPlaces(cfg, host, &s.counters)
+	s.front = newFront(l, cfg.TLS, cfg.PerIP*clientsPerSite, cfg.Total*clientsPerSite, s.quota.release)
 	s.turn, err = turn.NewServer(turn.ServerConfig{
 		Realm: realm, AuthHandler: s.authenticate, QuotaHandler: s.admit,
 		EventHandler: turn.EventHandler{OnAllocationDeleted: func(src, _ net.Addr, _, user, _ string) {
@@ -155,7 +161,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		LoggerFactory: quiet{cfg.Logger},
 		ListenerConfigs: []turn.ListenerConfig{{
 			Listener: s.front, PermissionHandler: s.permit,
-			RelayAddressGenerator: &places{cfg: cfg, host: host, counters: &s.counters},
+			RelayAddressGenerator: s.ends,
 		}},
 	})
 	if err != nil {
@@ -190,6 +196,7 @@ func (s *Server) Close() error {
 	s.once.Do(func() {
 		_ = s.turn.Close()
 		s.front.end()
+		s.ends.work.Wait()
 	})
 	return nil
 }

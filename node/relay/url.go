@@ -14,12 +14,18 @@ import (
 // the secret from which they are made (see Credentials).
 type Place struct {
 	Host           string // "host:port"
+	TLS            bool   // to be reached by TLS, and its certificate to be checked
+	Name           string // that the certificate is for; empty: the host of Host
 	User, Password string
 	Secret         string
 }
 
-// DefaultPort is a TURN server's where a URL names none (RFC 7065 §3.1).
-const DefaultPort = 3478
+// DefaultPort is a TURN server's where a URL names none (RFC 7065 §3.1), and
+// DefaultTLSPort is where it begins with turns:.
+const (
+	DefaultPort    = 3478
+	DefaultTLSPort = 5349
+)
 
 const (
 	maxURL    = 1024 // bytes
@@ -31,7 +37,7 @@ const (
 //	turn:SECRET@HOST[:PORT]
 //	turn:USER:PASSWORD@HOST[:PORT]
 //
-// which is RFC 7065's form with the credentials of RFC 3986 in front; what is
+// or the same with turns: for TLS. It is RFC 7065's form with the credentials of RFC 3986 in front; what is
 // neither a letter nor a digit nor one of -._~ in them may be, and : @ / ? # %
 // must be, percent-encoded. ?transport=tcp may follow, and is meant anyway.
 // Errors never repeat a secret.
@@ -39,12 +45,14 @@ func ParseURL(text string) (Place, error) {
 	if len(text) > maxURL {
 		return Place{}, fmt.Errorf("a relay's URL of %d bytes, at most %d", len(text), maxURL)
 	}
-	rest, ok := strings.CutPrefix(text, "turn:")
-	if !ok {
-		if strings.HasPrefix(text, "turns:") {
-			return Place{}, errors.New("turns: is not supported, and not needed, since what passes a relay is encrypted from end to end")
-		}
+	scheme, rest, _ := strings.Cut(text, ":")
+	if scheme != "turn" && scheme != "turns" {
 		return Place{}, errors.New("expected turn:SECRET@HOST:PORT or turn:USER:PASSWORD@HOST:PORT")
+	}
+	p := Place{TLS: scheme == "turns"}
+	port := DefaultPort
+	if p.TLS {
+		port = DefaultTLSPort
 	}
 	rest, query, asked := strings.Cut(rest, "?")
 	if asked && query != "transport=tcp" {
@@ -54,9 +62,8 @@ func ParseURL(text string) (Place, error) {
 	if !ok {
 		return Place{}, errors.New("no credentials: expected turn:SECRET@HOST:PORT or turn:USER:PASSWORD@HOST:PORT")
 	}
-	var p Place
 	var err error
-	if p.Host, err = hostPort(host); err != nil {
+	if p.Host, err = hostPort(host, port); err != nil {
 		return Place{}, err
 	}
 	user, password, both := strings.Cut(who, ":")
@@ -91,10 +98,10 @@ func credential(name, text string) (string, error) {
 	return s, nil
 }
 
-func hostPort(s string) (string, error) {
+func hostPort(s string, usual int) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), strconv.Itoa(DefaultPort)
+		host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), strconv.Itoa(usual)
 		if strings.Contains(host, ":") && !strings.HasPrefix(s, "[") {
 			return "", fmt.Errorf("%q is not HOST:PORT", s)
 		}
@@ -115,11 +122,27 @@ func (p Place) URL() string {
 	if p.Secret == "" {
 		who = url.QueryEscape(p.User) + ":" + url.QueryEscape(p.Password)
 	}
-	return "turn:" + strings.ReplaceAll(who, "+", "%20") + "@" + p.Host
+	return p.scheme() + strings.ReplaceAll(who, "+", "%20") + "@" + p.Host
 }
 
 // String names the server, without its credentials.
-func (p Place) String() string { return "turn:" + p.Host }
+func (p Place) String() string { return p.scheme() + p.Host }
+
+func (p Place) scheme() string {
+	if p.TLS {
+		return "turns:"
+	}
+	return "turn:"
+}
+
+// name is that of the certificate; empty without TLS.
+func (p Place) name() string {
+	if !p.TLS || p.Name != "" {
+		return p.Name
+	}
+	host, _, _ := net.SplitHostPort(p.Host)
+	return host
+}
 
 // credentials are those to use now.
 func (p Place) credentials(now time.Time) (user, password string) {

@@ -10,6 +10,7 @@ func TestParseURL(t *testing.T) {
 	for text, want := range map[string]Place{
 		"turn:s3cret@relay.example.org:3480":                {Host: "relay.example.org:3480", Secret: "s3cret"},
 		"turn:s3cret@192.0.2.1":                             {Host: "192.0.2.1:3478", Secret: "s3cret"},
+		"turns:s3cret@relay.example.org":                    {Host: "relay.example.org:5349", TLS: true, Secret: "s3cret"},
 		"turn:alice:p%3Aw%40@[2001:db8::1]:5?transport=tcp": {Host: "[2001:db8::1]:5", User: "alice", Password: "p:w@"},
 		"turn:1700000000%3Abob:aa%2Fb%2B=@[2001:db8::1]":    {Host: "[2001:db8::1]:3478", User: "1700000000:bob", Password: "aa/b+="},
 	} {
@@ -26,7 +27,7 @@ func TestParseURL(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "turn:", "turn:@", "turn:@h", "turn:s@", "turn:h:3478", "http://s@h", "turn://s@h:1", "turn:s@h:0", "turn:s@h:65536", "turn:s@h:x",
-		"turn:s@h?transport=udp", "turn:s@h?x", "turns:s@h", "turn:a:@h", "turn::b@h", "turn:a:b:c@h", "turn:%zz@h", "turn:%00@h", "turn:%FF@h",
+		"turn:s@h?transport=udp", "turn:s@h?x", "turnss:s@h", "turn:a:@h", "turn::b@h", "turn:a:b:c@h", "turn:%zz@h", "turn:%00@h", "turn:%FF@h",
 		"turn:a@b@c", "turn:s@2001:db8::1", "turn:s@h/x", "turn:" + strings.Repeat("s", 257) + "@h", "turn:s@" + strings.Repeat("h", 1100),
 	} {
 		if p, err := ParseURL(text); err == nil {

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func newConfig(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "config",
+		Short: "Write or show the configuration",
+		Long: `The configuration file holds what would otherwise stand on every command line: its
+keys are named as the flags of "sallyport node", and flags win. All commands that
+start a node read it. ("sallyport serve" has one of its own: see its
+--print-config.)`,
+		Example: `  sallyport config init
+  sallyport config show`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return fmt.Errorf("%q is not one of init, show and path", args[0])
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newConfigInit(a), newConfigShow(a), newConfigPath(a))
+	return c
+}
+
+func newConfigPath(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "path",
+		Short:   "Say where the configuration file belongs",
+		Long:    `Print the path of the configuration file, whether there is one or not.`,
+		Example: `  sallyport config path`,
+		Args:    nothingElse,
+		RunE: func(*cobra.Command, []string) error {
+			path, err := theConfigPath("")
+			if err != nil {
+				return err
+			}
+			_, err = os.Stat(path)
+			if a.json {
+				emit(a.out, configPathEvent{path, err == nil})
+				return nil
+			}
+			fmt.Fprintln(a.out, path)
+			if err != nil {
+				a.say(`There is no such file yet; "sallyport config init" writes one.`)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&a.json, "json", false, "print one JSON object")
+	return c
+}
+
+type configPathEvent struct {
+	Path   string `json:"path"`
+	Exists bool   `json:"exists"`
+}
+
+// theConfigPath is asked, or where the file belongs.
+func theConfigPath(asked string) (string, error) {
+	if asked != "" {
+		return asked, nil
+	}
+	path, err := configPath()
+	if err != nil {
+		return "", failed(err, "try --config FILE", "there is no home directory to keep a configuration in")
+	}
+	return path, nil
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/tunnel"
+)
+
+const (
+	// openPatience is how long a forwarded connection waits for a stream to
+	// the peer, and then as long for the peer's word about the service, which
+	// the peer dials for forwardTimeout at most.
+	openPatience = 15 * time.Second
+	// anchorBeat is how often the anchor shows the peer that it is wanted.
+	anchorBeat = 45 * time.Second
+	// redialFirst and redialMost are the pauses before calling a lost peer.
+	redialFirst = time.Second
+	redialMost  = 15 * time.Second
+)
+
+// line is the way to a peer for as long as a forward lasts: one session, kept
+// by a stream of its own, and called for again when it is gone.
+type line struct {
+	*app
+	node    *node.Node
+	peer    address.Address
+	calling chan struct{} // one at a time, so that all share the session
+
+	mu      sync.Mutex
+	settled chan struct{} // closed when it is known again whether the peer is there
+	gone    error         // why the peer is not there at present; nil where it is
+	wanted  chan struct{} // somebody wants the peer now
+}
+
+func newLine(a *app) *line {
+	return &line{app: a, calling: make(chan struct{}, 1), wanted: make(chan struct{}, 1), settled: make(chan struct{})}
+}
+
+// connect makes a stream with the given call, on the session that is there or
+// on a new one.
+func (l *line) connect(ctx context.Context, call func(*node.Node, context.Context, address.Address) (*node.Conn, error)) (*node.Conn, error) {
+	select {
+	case l.calling <- struct{}{}:
+		defer func() { <-l.calling }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return call(l.node, ctx, l.peer)
+}
+
+// open gives a stream for a forwarded connection. While the peer is gone, the
+// next call for it decides, and is made at once.
+func (l *line) open(ctx context.Context) (*node.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, openPatience)
+	defer cancel()
+	if settled, gone := l.state(); gone != nil {
+		select {
+		case l.wanted <- struct{}{}:
+		default:
+		}
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if _, gone := l.state(); gone != nil {
+			return nil, gone
+		}
+	}
+	return l.connect(ctx, (*node.Node).ConnectAddress)
+}
+
+func (l *line) state() (settled <-chan struct{}, gone error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.settled, l.gone
+}
+
+// settle notes how the peer is, and tells those who wait for that.
+func (l *line) settle(gone error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := l.settled
+	l.gone, l.settled = gone, make(chan struct{})
+	close(old)
+}
+
+// request opens a stream and asks for something on it.
+func (l *line) request(ctx context.Context, q tunnel.Request) (*node.Conn, error) {
+	c, err := l.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Write(q.Bytes()); err != nil {
+		cut(c)
+		return nil, err
+	}
+	return c, nil
+}
+
+// answer reads the reply to it.
+func answer(c *node.Conn, q tunnel.Request) (tunnel.Reply, error) {
+	_ = c.SetReadDeadline(time.Now().Add(openPatience))
+	a, err := tunnel.ReadReply(c)
+	if err != nil {
+		return a, noReply(err)
+	}
+	_ = c.SetReadDeadline(time.Time{})
+	if a.Status != tunnel.Done {
+		return a, &tunnel.RefusedError{Kind: q.Kind, Place: q.Place, Status: a.Status}
+	}
+	return a, nil
+}
+
+// errNotServed is the error of a peer whose node forwards nothing.
+var errNotServed = errors.New("the peer's node does not serve forwards")
+
+// noReply says what a reply means that did not come.
+func noReply(err error) error {
+	var timeout net.Error
+	if errors.Is(err, tunnel.ErrForeign) || errors.As(err, &timeout) && timeout.Timeout() {
+		return errNotServed
+	}
+	return err
+}
+
+// keep holds the session until ctx ends: anchor is the stream that keeps it.
+// When it is gone, the peer is called for, with growing pauses.
+func (l *line) keep(ctx context.Context, anchor *node.Conn) {
+	for {
+		lost := l.hold(ctx, anchor)
+		over := anchor.Over()
+		_ = anchor.Close()
+		if ctx.Err() != nil {
+			return
+		}
+		if over {
+			l.settle(lost)
+			l.tellLine(lineEvent{Event: "gone", Error: plainly(lost)})
+		}
+		if anchor = l.redial(ctx, over); anchor == nil {
+			return
+		}
+	}
+}
+
+// hold shows now and again that the anchor is wanted, until it or ctx ends.
+func (l *line) hold(ctx context.Context, anchor *node.Conn) error {
+	stop := context.AfterFunc(ctx, func() { cut(anchor) })
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { // ends with the anchor
+		var b [1]byte
+		for {
+			if _, err := anchor.Read(b[:]); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	beat := time.NewTicker(anchorBeat)
+	defer beat.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-beat.C:
+			_ = anchor.SetWriteDeadline(time.Now().Add(anchorBeat))
+			_, _ = anchor.Write([]byte{0}) // an error shows in Read
+		}
+	}
+}
+
+// redial calls until the peer is there, and gives the new anchor; nil when ctx
+// has ended. Somebody who wants the peer cuts a pause short.
+func (l *line) redial(ctx context.Context, over bool) *node.Conn {
+	begun := time.Now()
+	for pause := redialFirst; ; pause = min(2*pause, redialMost) {
+		anchor, err := l.connect(ctx, (*node.Node).Ping)
+		if err == nil {
+			_ = anchor.SetReadDeadline(time.Now().Add(verdictWait))
+			if err = anchor.Verdict(); err == nil {
+				_ = anchor.SetReadDeadline(time.Time{})
+				l.settle(nil)
+				if over {
+					l.tellLine(lineEvent{Event: "back", Via: string(anchor.Via()), Remote: anchor.RemoteAddr().String(), MS: milliseconds(time.Since(begun))})
+					go l.watchPath(anchor) // ends with the session
+				}
+				return anchor
+			}
+			cut(anchor)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		l.settle(err)
+		over = true
+		f := explain(l.explainCall(l.node, err))
+		l.tellLine(lineEvent{Event: "retry", Error: f.what, MS: milliseconds(pause)})
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-l.wanted:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// lineEvent is a change of the way to the peer: gone, retry (in MS), or back
+// (after MS).
+type lineEvent struct {
+	Event  string  `json:"event"`
+	Via    string  `json:"via,omitempty"`
+	Remote string  `json:"remote,omitempty"`
+	Error  string  `json:"error,omitempty"`
+	MS     float64 `json:"ms,omitempty"`
+}
+
+func (l *line) tellLine(e lineEvent) {
+	if l.json {
+		emit(l.err, e)
+		return
+	}
+	after := time.Duration(e.MS * float64(time.Millisecond)).Round(100 * time.Millisecond)
+	switch e.Event {
+	case "gone":
+		l.say("The peer is gone: %s. Calling it again; connections through it were reset.", e.Error)
+	case "retry":
+		l.say("No connection: %s. Trying again in %v.", e.Error, after)
+	case "back":
+		l.say("The peer is back after %v: %s, %s.", after, e.Remote, viaWords(node.Strategy(e.Via)))
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/natlab"
+)
+
+// output is what a program has said so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// await waits for what matches, and gives the last group.
+func (o *output) await(t *testing.T, pattern string) string {
+	t.Helper()
+	re := regexp.MustCompile("(?m)" + pattern)
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		if m := re.FindStringSubmatch(o.String()); m != nil {
+			return m[len(m)-1]
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing matches %q:\n%s", pattern, o)
+		}
+	}
+}
+
+// stageRun runs one of this binary's programs on a host until the test ends.
+func stageRun(t *testing.T, h *natlab.Host, home string, words ...string) (*output, *natlab.Cmd) {
+	t.Helper()
+	program, err := exec.LookPath(words[0]) // of testscript
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &output{}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := h.Command(ctx, program, words[1:]...)
+	c.Env = append(os.Environ(), "XDG_CONFIG_HOME="+home, "XDG_STATE_HOME="+home, "HOME="+home)
+	c.Stdout, c.Stderr = o, o
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); _ = c.Wait() })
+	return o, c
+}
+
+// TestForwardMoves takes the address that a forward's path begins at away from
+// its machine: what is forwarded goes on over the next one, and so do new
+// connections.
+func TestForwardMoves(t *testing.T) {
+	if err := natlab.Available(); err != nil {
+		t.Skipf("the lab can't run here: %v", err)
+	}
+	lab, err := natlab.New(natlab.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lab.Close() })
+	host := func(addresses int, behind *natlab.Box) *natlab.Host {
+		h, err := lab.Host(natlab.HostConfig{Addresses: addresses, Behind: behind, Delay: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	box := func() *natlab.Box {
+		b, err := lab.NAT(natlab.Typed(nat.PortRestricted))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	dir := t.TempDir()
+	server := host(2, nil)
+	a, b := host(1, box()), host(2, box())
+	served, _ := stageRun(t, server, filepath.Join(dir, "server"), "sallyport", "serve", "--json", "--listen", server.Addrs()[0].String(), "--listen", server.Addrs()[1].String())
+	broker := served.await(t, `"brokers":\["(tcp[^"]+)"`)
+	stun := served.await(t, `"stun":\["([^"]+)"`)
+
+	stageRun(t, a, filepath.Join(dir, "a"), "echoservice", "127.0.0.1:7000")
+	node, _ := stageRun(t, a, filepath.Join(dir, "a"), "sallyport", "node", "--no-lan", "--broker", broker, "--stun", stun, "--allow-forward", "127.0.0.1:7000")
+	target := node.await(t, `^Compact: (\S+)$`)
+	fwd, _ := stageRun(t, b, filepath.Join(dir, "b"), "sallyport", "forward", "--no-lan", "--broker", broker, "--stun", stun, "-L", "7001:127.0.0.1:7000", target)
+	fwd.await(t, "^Forwarding ")
+
+	moved := filepath.Join(dir, "moved")
+	first, done := stageRun(t, b, dir, "echoclient", "127.0.0.1:7001", moved)
+	first.await(t, "^going$")
+	ip := func(words ...string) {
+		if out, err := b.Command(t.Context(), "ip", words...).CombinedOutput(); err != nil {
+			t.Skipf("ip %v: %v: %s", words, err, out)
+		}
+	}
+	if err := b.Do(func() error { return os.WriteFile("/proc/sys/net/ipv4/conf/all/promote_secondaries", []byte("1"), 0) }); err != nil {
+		t.Skipf("the kernel does not allow it: %v", err)
+	}
+	ip("addr", "del", b.Addr().String()+"/24", "dev", "eth0")
+	ip("route", "replace", "default", "via", b.Gateway().String())
+	fwd.await(t, "^The connection goes on with ")
+	if err := os.WriteFile(moved, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first.await(t, "^ok$")
+	if err := done.Wait(); err != nil {
+		t.Errorf("the connection that was there: %v: %s", err, first)
+	}
+	second, _ := stageRun(t, b, dir, "echoclient", "127.0.0.1:7001", moved)
+	second.await(t, "^ok$")
+}

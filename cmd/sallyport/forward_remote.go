@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/tunnel"
+)
+
+// beginRemote has the peer listen, and serves what comes in there until ctx
+// ends. A no of the peer's ends the command; later, when the peer has been gone,
+// it is asked again.
+func (f *forwarder) beginRemote(ctx context.Context, s forwardSpec) error {
+	c, at, err := f.listenThere(ctx, s)
+	var no *tunnel.RefusedError
+	switch {
+	case errors.As(err, &no) && no.Status == tunnel.NotAllowed:
+		return &failure{status: statusRefused, what: "-R " + no.Error(), hint: no.Hint(), cause: err}
+	case errors.As(err, &no):
+		return failed(err, no.Hint(), "-R %v", no)
+	case errors.Is(err, errNotServed):
+		return failed(err, "ask the peer to start its node with --allow-listen", "%v", err)
+	case err != nil:
+		return explainCut(err)
+	}
+	ready := s
+	ready.bind = at
+	f.announce(ready)
+	f.running.Go(func() {
+		for pause := redialFirst; ; {
+			if c != nil {
+				f.answerKnocks(ctx, s, c)
+				pause = redialFirst
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			if c, at, err = f.listenThere(ctx, s); err == nil {
+				ready.bind = at
+				f.announce(ready)
+				continue
+			}
+			if _, gone := f.line.state(); gone == nil && ctx.Err() == nil { // else the line tells
+				f.say("-R: %s. Trying again in %v.", plainly(err), pause)
+			}
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return
+			}
+			pause = min(2*pause, redialMost)
+		}
+	})
+	return nil
+}
+
+// listenThere asks the peer to listen, and gives the stream of the knocks, and
+// where it listens.
+func (f *forwarder) listenThere(ctx context.Context, s forwardSpec) (*node.Conn, tunnel.Place, error) {
+	q := tunnel.Request{Kind: tunnel.Listen, Place: s.bind}
+	c, err := f.line.request(ctx, q)
+	if err != nil {
+		return nil, tunnel.Place{}, err
+	}
+	stop := context.AfterFunc(ctx, func() { cut(c) })
+	defer stop()
+	a, err := answer(c, q)
+	if err != nil {
+		cut(c)
+		return nil, tunnel.Place{}, err
+	}
+	return c, a.Place, nil
+}
+
+// answerKnocks takes the connections that come in at the peer, until the stream
+// or ctx ends.
+func (f *forwarder) answerKnocks(ctx context.Context, s forwardSpec, c *node.Conn) {
+	stop := context.AfterFunc(ctx, func() { cut(c) })
+	defer stop()
+	defer cut(c)
+	for {
+		k, err := tunnel.ReadKnock(c)
+		if err != nil {
+			return
+		}
+		if !f.enter() {
+			_, _ = c.Write(k.Ticket[:])
+			f.tellFull(k.From.String())
+			continue
+		}
+		f.running.Go(func() {
+			defer f.leave()
+			f.answerKnock(ctx, s, c, k)
+		})
+	}
+}
+
+// answerKnock connects to the service here, and takes the connection if it
+// answers; else the peer is told to turn it away.
+func (f *forwarder) answerKnock(ctx context.Context, s forwardSpec, c *node.Conn, k tunnel.Knock) {
+	d := net.Dialer{Timeout: forwardTimeout}
+	local, err := d.DialContext(ctx, "tcp", s.to.String())
+	if err != nil {
+		_, _ = c.Write(k.Ticket[:])
+		status := tunnel.StatusOf(err)
+		f.say("A connection from %v was reset: %v: %v.", k.From, s.to, status)
+		return
+	}
+	conn := local.(*net.TCPConn)
+	f.carry(ctx, s, k.From.String(), conn, func(*passage) traffic {
+		q := tunnel.Request{Kind: tunnel.Take, Ticket: k.Ticket, Place: k.From}
+		c, err := f.line.request(ctx, q)
+		if err != nil {
+			abort(conn)
+			return traffic{err: err}
+		}
+		return join(&asked{Conn: c, request: q}, conn)
+	})
+}
