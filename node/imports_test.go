@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 		"address", "nat", "nat/portmap", "nat/probe", "node/lan", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
+	"docs/examples/hello": {"node"},
 }
 
 // onlyImporter says which package alone may import a foreign module.
