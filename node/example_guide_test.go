@@ -132,6 +132,22 @@ func Example_moving() {
 	}
 }
 
+func Example_events() {
+	ctx := context.Background()
+	var n *node.Node
+
+	for e := range n.Events(ctx) {
+		switch what := e.What.(type) {
+		case node.Connected:
+			log.Println(what.Peer, "by", what.Via)
+		case node.PathLost:
+			log.Println(what.Peer, "is silent")
+		case node.PathMoved:
+			log.Println(what.Peer, "goes on by", what.Via)
+		}
+	}
+}
+
 func Example_relay() {
 	ctx := context.Background()
 
