@@ -3,7 +3,9 @@ package mqtt
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"syscall"
 
 	"github.com/sallyport-net/sallyport/address"
 )
@@ -94,8 +96,26 @@ func (e BrokerError) Unwrap() []error {
 	return errs
 }
 
-func (e EndpointError) Error() string { return fmt.Sprintf("%s: %v", e.URL, e.Err) }
+func (e EndpointError) Error() string { return e.URL + ": " + clause(e.Err) }
 func (e EndpointError) Unwrap() error { return e.Err }
+
+// clause says in a few words what a dial has met, where the system's own have
+// the addresses and calls in front.
+func clause(err error) string {
+	var op *net.OpError
+	var dns *net.DNSError
+	var errno syscall.Errno
+	switch {
+	case !errors.As(err, &op):
+	case errors.As(err, &dns):
+		return "no address is known for " + dns.Name
+	case op.Timeout():
+		return "no answer"
+	case errors.As(err, &errno):
+		return errno.Error()
+	}
+	return err.Error()
+}
 
 // brokerName names a broker in messages: never with its credentials.
 func brokerName(b address.Broker) string {
