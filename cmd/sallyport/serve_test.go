@@ -25,7 +25,8 @@ import (
 
 func serveHere(t *testing.T) *servers {
 	t.Helper()
-	s, err := startServers(&serveFlags{listen: []string{"127.0.0.1"}, metrics: "127.0.0.1:0", turnPrivate: true}, slog.New(slog.DiscardHandler))
+	names := registryFlags{file: filepath.Join(t.TempDir(), "names.db")}
+	s, err := startServers(&serveFlags{listen: []string{"127.0.0.1"}, metrics: "127.0.0.1:0", turnPrivate: true, registry: names}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
