@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -65,7 +66,11 @@ func (a *attacker) send(to address.Key, payload []byte) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := a.channel.Publish(ctx, to, a.brokers, payload); err != nil {
+	err := a.channel.Publish(ctx, to, a.brokers, payload)
+	for errors.Is(err, mqtt.ErrNotOpen) && a.channel.Wait(ctx) == nil { // brokers may drop an attacker
+		err = a.channel.Publish(ctx, to, a.brokers, payload)
+	}
+	if err != nil {
 		a.t.Fatal(err)
 	}
 }

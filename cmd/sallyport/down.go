@@ -72,7 +72,9 @@ type downEvent struct {
 // askDown asks the node to end, and gives its process id, 0 where there is none.
 // One that holds the lock and does not answer gets a signal.
 func (a *app) askDown(ctx context.Context, files upFiles) (int, error) {
-	if c := a.background(&nodeFlags{}); c != nil {
+	was := lockedBy(files.lock)
+	c := a.background(&nodeFlags{})
+	if c != nil {
 		asking, cancel := context.WithTimeout(ctx, controlAnswer)
 		defer cancel()
 		var ending struct {
@@ -87,6 +89,9 @@ func (a *app) askDown(ctx context.Context, files upFiles) (int, error) {
 	}
 	pid := lockedBy(files.lock)
 	if !isUp(files) || pid == 0 {
+		if c != nil { // it was there, and had ended before its answer came
+			return was, nil
+		}
 		return 0, nil
 	}
 	p, err := os.FindProcess(pid)

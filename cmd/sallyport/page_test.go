@@ -42,7 +42,7 @@ func newBrowser(t *testing.T) (context.Context, *browser) {
 		t.Skip("chromium is missing")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WindowSize(1040, 1000),
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-dev-shm-usage", true))
+		chromedp.UserDataDir(browserHome(t)), chromedp.Flag("disable-dev-shm-usage", true))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}
@@ -55,6 +55,25 @@ func newBrowser(t *testing.T) (context.Context, *browser) {
 	b := &browser{}
 	b.watch(ctx)
 	return ctx, b
+}
+
+// browserHome is a directory that is removed when the browser has let go of it:
+// it writes there for a moment after its end.
+func browserHome(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sallyport-page")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for end := time.Now().Add(10 * time.Second); os.RemoveAll(dir) != nil; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Errorf("%s can't be removed", dir)
+				return
+			}
+		}
+	})
+	return dir
 }
 
 // watch notes what a tab asks for, and what it complains of.
