@@ -190,6 +190,9 @@ func judgeAll(t *testing.T, all []*outcome) {
 
 // TestHarsh puts the same cells under conditions that are worse than a lab's.
 func TestHarsh(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a long one: left out with -short")
+	}
 	for _, under := range []conditions{
 		{name: "loss and jitter", loss: 0.05, jitter: 10 * time.Millisecond, rate: harshRate},
 		{name: "clocks ten minutes apart", clock: 10 * time.Minute},

@@ -122,6 +122,9 @@ func (n *net20) liar(t *testing.T, say func(request []byte, from netip.AddrPort)
 // liar, nearer than the others, behind several NATs. The report may be unsure,
 // never sure of what is wrong. With SALLYPORT_TEST_NATS it tries all NATs.
 func TestLabOneLiarAmongThree(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a long one: left out with -short")
+	}
 	n := newNet20(t)
 	ei, apd := nat.EndpointIndependent, nat.AddressAndPortDependent
 	equal, random := nat.Delta{Kind: nat.Equal}, nat.Delta{Kind: nat.Random}

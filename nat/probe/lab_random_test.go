@@ -30,6 +30,9 @@ func brief(ms []nat.Mapping) string {
 // leave the probe unsure, and none may make it sure of something wrong.
 // SALLYPORT_TEST_NATS says how many, and SALLYPORT_TEST_SEED which.
 func TestLabRandomNATs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a long one: left out with -short")
+	}
 	number := func(name string, n int) int {
 		if s := os.Getenv(name); s != "" {
 			var err error
