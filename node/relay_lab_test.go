@@ -142,7 +142,7 @@ func TestRelayIsLeft(t *testing.T) {
 		if r.Error != "" {
 			t.Fatal(r.Error)
 		}
-		caller.do(order{Flow: 1 << 10, Rate: 1 << 10})
+		caller.do(order{Flow: 1 << 20, Rate: 8 << 10}) // outlasts the wait
 		for begun := time.Now(); r.Via == node.Relay; r = caller.do(order{Look: true}) {
 			if time.Since(begun) > time.Minute {
 				t.Fatal("still on the relay")
