@@ -29,7 +29,7 @@ func (t *Stream) CloseWrite() error {
 // waits until it is handed to the network, for three seconds at most. What the
 // peer still sends is not read.
 func (t *Stream) Close() error {
-	return t.leave(frameClose, codeReset)
+	return t.leave(frameClose)
 }
 
 // WaitClosed waits until the peer reads and writes no more, or the stream is
@@ -43,9 +43,9 @@ func (t *Stream) WaitClosed() {
 }
 
 // Reset ends the stream so that the peer knows that it has not got all.
-func (t *Stream) Reset() error { return t.leave(frameReset, codeReset) }
+func (t *Stream) Reset() error { return t.leave(frameReset) }
 
-func (t *Stream) leave(with frameType, code byte) error {
+func (t *Stream) leave(with frameType) error {
 	s := t.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +58,7 @@ func (t *Stream) leave(with frameType, code byte) error {
 	t.wake()
 	s.room.Broadcast()
 	if !(t.finished && t.eof) && !t.peerDone || with == frameReset && !t.finished {
-		s.control(with, code, t.id)
+		s.control(with, codeReset, t.id)
 	}
 	t.finished = true
 	last := t.last
