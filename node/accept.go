@@ -136,11 +136,7 @@ func (n *Node) await(l *link.Link) {
 		n.resume(conn)
 		return
 	}
-	via := Strategy("")
-	if isRelayed(conn) {
-		via = Relay
-	}
-	if _, err := n.begin(conn, id, via, nil); err != nil {
+	if _, err := n.begin(conn, id, acceptedVia(conn), nil); err != nil {
 		n.log.Info("no session", "peer", l.Peer().Short(), "error", err)
 	}
 }

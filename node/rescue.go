@@ -33,10 +33,8 @@ type rescuer struct {
 // rescue calls the peer until the session has a path that works, or is over.
 func (r *rescuer) rescue(s *session.Session) {
 	n := r.node
-	ctx, cancel := context.WithCancel(n.ctx)
-	defer cancel()
 	for try := 0; s.Needs(); try++ {
-		if try > 0 && !r.rest(ctx, s, min(time.Second<<(try-1), rescueMost)) {
+		if try > 0 && !r.rest(n.ctx, s, min(time.Second<<(try-1), rescueMost)) {
 			return
 		}
 		n.log.Info("looking for another path", "peer", s.Peer().Short(), "try", try+1)
@@ -46,7 +44,7 @@ func (r *rescuer) rescue(s *session.Session) {
 		if try%2 == 0 {
 			peer.V4, peer.V6 = nil, nil
 		}
-		err := r.move(ctx, s, peer, n.cfg.Strategies, ToRescue)
+		err := r.move(n.ctx, s, peer, n.cfg.Strategies, ToRescue)
 		if err == nil || errors.Is(err, session.ErrGone) {
 			return
 		}

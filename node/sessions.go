@@ -25,9 +25,7 @@ func newSessions() *sessions { return &sessions{byID: make(map[session.ID]*sessi
 func (l *sessions) add(s *session.Session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	select {
-	case <-s.Over():
-	default:
+	if !over(s) {
 		l.byID[s.ID()] = s
 	}
 }
@@ -136,13 +134,17 @@ func (n *Node) resume(l *link.Conn) {
 		request.Unknown()
 		return
 	}
-	via := Strategy("")
-	if isRelayed(l) {
-		via = Relay
-	}
-	if err := s.Answer(request, via); err != nil {
+	if err := s.Answer(request, acceptedVia(l)); err != nil {
 		n.log.Info("not resumed", "peer", l.Peer().Short(), "error", err)
 	}
+}
+
+// acceptedVia is what is known of the way by which a peer has reached us.
+func acceptedVia(l *link.Conn) Strategy {
+	if isRelayed(l) {
+		return Relay
+	}
+	return ""
 }
 
 // doubt is for when a path has died: what died with it, such as the brokers'
