@@ -102,6 +102,20 @@ func nicknameOf(text string, key address.Key) (nickname.Name, error) {
 	return nickname.Certified(text, key)
 }
 
+// publishing is what claims and releases a name of this node's.
+func (a *app) publishing(f *nodeFlags, text string) (nickname.Publisher, nickname.Name, error) {
+	key, err := a.loadKey(f.key)
+	if err != nil {
+		return nickname.Publisher{}, nickname.Name{}, err
+	}
+	p, err := a.publisher(f, key)
+	if err != nil {
+		return nickname.Publisher{}, nickname.Name{}, err
+	}
+	name, err := nicknameOf(text, key.Public())
+	return p, name, err
+}
+
 func newNickClaim(a *app) *cobra.Command {
 	return nickCommand(a, "claim NAME", "Take a name for this node's key",
 		`Take a name. NAME with a dot and a suffix, as alice.peer, is asked of the
@@ -110,15 +124,7 @@ again to renew it; "sallyport node" does so by itself.`,
 		`  sallyport nick claim alice
   sallyport nick claim alice.peer --registry http://registry.example.org:3481#KEY`,
 		exactly("NAME"), func(ctx context.Context, f *nodeFlags, args []string) error {
-			key, err := a.loadKey(f.key)
-			if err != nil {
-				return err
-			}
-			p, err := a.publisher(f, key)
-			if err != nil {
-				return err
-			}
-			name, err := nicknameOf(args[0], key.Public())
+			p, name, err := a.publishing(f, args[0])
 			if err != nil {
 				return err
 			}
@@ -215,15 +221,7 @@ func newNickShow(a *app) *cobra.Command {
 func newNickRelease(a *app) *cobra.Command {
 	return nickCommand(a, "release NAME", "Give a name up", `Give a name up. Others may have a registered one at once.`,
 		`  sallyport nick release alice.peer`, exactly("NAME"), func(ctx context.Context, f *nodeFlags, args []string) error {
-			key, err := a.loadKey(f.key)
-			if err != nil {
-				return err
-			}
-			p, err := a.publisher(f, key)
-			if err != nil {
-				return err
-			}
-			name, err := nicknameOf(args[0], key.Public())
+			p, name, err := a.publishing(f, args[0])
 			if err != nil {
 				return err
 			}
