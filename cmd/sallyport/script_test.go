@@ -52,9 +52,19 @@ func TestScripts(t *testing.T) {
 			"feed": feedCmd, "hangup": hangUpCmd, "status": statusCmd, "gone": goneCmd,
 			"certificate": certificateCmd, "activate": activateCmd, "get": getCmd, "spy": spyCmd, "converse": converseCmd, "parallel": parallelCmd,
 			"hold": holdCmd, "broken": brokenCmd, "closed": closedCmd, "website": websiteCmd, "getvia": getViaCmd,
-			"grown": grownCmd, "random": randomCmd,
+			"occupy": occupyCmd, "grown": grownCmd, "random": randomCmd,
 		},
 	})
+}
+
+// occupy ADDR: have a TCP port taken until the script ends, by us or by others.
+func occupyCmd(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", args[0])
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return
+	}
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
 }
 
 // running are a script's background commands, by name.

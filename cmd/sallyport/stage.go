@@ -154,7 +154,7 @@ func (s *stage) serve(ctx context.Context, stderr io.Writer) error {
 		}
 		args = append(args, host.Addrs()[0].String(), "--listen", host.Addrs()[1].String())
 	} else {
-		args = append(args, "127.0.0.1", "--mqtt-port", "0", "--stun-port", "0", "--alternate-port", "0")
+		args = append(args, "127.0.0.1", "--mqtt-port", "0", "--stun-port", "0", "--alternate-port", "0", "--turn-port", "0")
 	}
 	m, err := s.add(labServer, host)
 	if err != nil {
@@ -162,7 +162,8 @@ func (s *stage) serve(ctx context.Context, stderr io.Writer) error {
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
 	c, run := m.command(ctx, "sallyport", args...)
-	c.Stderr = stderr
+	var complaint complaint
+	c.Stderr = io.MultiWriter(stderr, &complaint)
 	ownGroup(c) // ^C is for us to pass on
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -180,6 +181,12 @@ func (s *stage) serve(ctx context.Context, stderr io.Writer) error {
 		err = errors.New("it names no broker")
 	}
 	if err != nil {
+		s.cancel()
+		_ = run.Wait() // it has said all now
+		s.server = nil
+		if complaint.text != "" {
+			err = errors.New(complaint.text)
+		}
 		return failed(err, "", "the server did not get ready: %v", err)
 	}
 	for _, m := range s.machines {
@@ -188,6 +195,32 @@ func (s *stage) serve(ctx context.Context, stderr io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// complaint keeps what a command of ours says of its failure, with --json.
+type complaint struct {
+	line []byte // what is not yet a whole line, up to maxComplaint
+	text string
+}
+
+const maxComplaint = 1 << 10
+
+// Write takes what the command says to standard error.
+func (c *complaint) Write(p []byte) (int, error) {
+	for _, b := range p {
+		if b != '\n' {
+			if len(c.line) < maxComplaint {
+				c.line = append(c.line, b)
+			}
+			continue
+		}
+		var e struct{ Event, Error string }
+		if json.Unmarshal(c.line, &e) == nil && e.Event == "error" {
+			c.text = e.Error
+		}
+		c.line = c.line[:0]
+	}
+	return len(p), nil
 }
 
 // configure writes a machine's config.toml.
