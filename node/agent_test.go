@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,7 +18,6 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -51,21 +49,8 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	natlab.Main()
-	sideBySide()
+	natlab.SideBySide()
 	goleak.VerifyTestMain(m)
-}
-
-// labs is how many laboratories run side by side, unless -parallel says
-// otherwise: they wait for delays and timeouts far more than for a processor.
-const labs = 5
-
-func sideBySide() {
-	flag.Parse()
-	asked := false
-	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
-	if !asked {
-		_ = flag.Set("test.parallel", strconv.Itoa(labs))
-	}
 }
 
 // role is what an agent is told to be.

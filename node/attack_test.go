@@ -245,6 +245,7 @@ func TestAttackReplay(t *testing.T) {
 // Keys are free, and anyone can sign a victim's address as its own: that may
 // cost the victim ten packets for each message, and no more.
 func TestAttackReflection(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []signaling.Kind{signaling.KindDirect, signaling.KindPunch, signaling.KindRelay} {
 		for _, victimIs := range []string{"silent", "refusing", "listening"} {
 			if kind == signaling.KindRelay && victimIs == "refusing" {

@@ -12,6 +12,7 @@ import (
 // they go: none may fail, and nothing may pile up. The two are on each other's
 // list, since a stranger may signal once a second only in the long run.
 func TestHundred(t *testing.T) {
+	t.Parallel()
 	const connects, near = 100, 2 * time.Millisecond
 	w := newWorld(t)
 	nearby := terrain{home.name, &natlab.NAT{Delay: near}}

@@ -23,6 +23,7 @@ var lanGroup = netip.AddrPortFrom(netip.MustParseAddr("239.255.83.80"), lan.Port
 // by their ids alone, by hosts of the LAN and by those on the same host, whatever
 // a third host there says, and are on their broker as soon as that can be.
 func TestLANByNodeID(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	box := w.nat(natlab.NAT{})
 	home, other, third := w.host("callee", box), w.host("caller", box), w.host("third", box)

@@ -118,6 +118,7 @@ func disguised(t testing.TB, text string) string {
 }
 
 func TestLearned(t *testing.T) {
+	t.Parallel()
 	t.Run("a forwarded port is dialled at once", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)

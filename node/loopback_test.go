@@ -205,6 +205,7 @@ func TestPing(t *testing.T) {
 // A node without any network starts, says what is missing, and is usable on
 // its LAN (here: on this machine).
 func TestNoServerReachable(t *testing.T) {
+	t.Parallel()
 	cfg := node.Config{
 		Brokers: []address.Broker{{URL: "tcp://127.0.0.1:1"}}, STUN: []string{"127.0.0.1:1"}, Interfaces: []string{"lo"},
 	}
@@ -245,6 +246,7 @@ func TestConnectRefusesBadTargets(t *testing.T) {
 
 // A failed Connect names what every strategy met, and a change that helps.
 func TestConnectErrorNamesEveryAttempt(t *testing.T) {
+	t.Parallel()
 	cfg := local(t)
 	a := start(t, cfg)
 	gone := start(t, cfg)

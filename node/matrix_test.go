@@ -150,6 +150,7 @@ func (o *outcomes) add(one *outcome) {
 //
 //	go test ./node -run TestMatrix -matrix=all -parallel 8 -timeout 2h -matrix.out=docs/matrix.md
 func TestMatrix(t *testing.T) {
+	t.Parallel()
 	cells := quickMatrix()
 	if *matrixFlag == "all" {
 		cells = wholeMatrix()
@@ -193,6 +194,7 @@ func TestHarsh(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a long one: left out with -short")
 	}
+	t.Parallel()
 	for _, under := range []conditions{
 		{name: "loss and jitter", loss: 0.05, jitter: 10 * time.Millisecond, rate: harshRate},
 		{name: "clocks ten minutes apart", clock: 10 * time.Minute},
@@ -201,6 +203,7 @@ func TestHarsh(t *testing.T) {
 		{name: "mappings that end early", forget: true},
 	} {
 		t.Run(under.name, func(t *testing.T) {
+			t.Parallel()
 			var found outcomes
 			t.Cleanup(func() {
 				sum := pool(found.all)

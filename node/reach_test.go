@@ -34,6 +34,7 @@ func (w *world) place(name string, t terrain) *natlab.Host {
 //
 //	go test ./node -run TestEveryoneIsReached -reach=all -parallel 6
 func TestEveryoneIsReached(t *testing.T) {
+	t.Parallel()
 	quick := [][2]string{
 		{only443.name, only443.name}, {random.name, only443.name}, {random.name, random.name}, {noUDP.name, carrier.name},
 		{random.name, carrier.name}, {carrier.name, carrier.name},

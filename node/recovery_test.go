@@ -79,6 +79,7 @@ func (e *estate) reaches() {
 // What a network does to a node at rest, it must survive: with its old address
 // and with the one that it tells afterwards it is reached as before.
 func TestRecovery(t *testing.T) {
+	t.Parallel()
 	moves := func(e *estate) {
 		e.t.Helper()
 		old := outside(e.t, e.callee.Address)
@@ -240,6 +241,7 @@ func TestTwoNodesOnOneMachine(t *testing.T) {
 // A second connection to the same peer, by whichever side, is a stream of the
 // session that is there, and is there at once.
 func TestSecondConnection(t *testing.T) {
+	t.Parallel()
 	for _, terrain := range []terrain{home, plusOne} {
 		for _, back := range []bool{false, true} {
 			name := terrain.name + ", again"

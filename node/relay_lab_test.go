@@ -72,6 +72,7 @@ func TestRelayThroughPort443(t *testing.T) {
 // The caller has no relay, and the callee has; or the callee gets out to
 // nothing but the relay, and admits everyone.
 func TestRelayOnOneSide(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name           string
 		caller, callee terrain
@@ -114,6 +115,7 @@ func TestRelayOnOneSide(t *testing.T) {
 
 // A relay is never used where there is another way.
 func TestRelayIsTheLastResort(t *testing.T) {
+	t.Parallel()
 	for _, c := range []cell{{home, home, natlab.Drop}, {open, open, natlab.Drop}, {home, fullCone, natlab.RST}, {fullCone, random, natlab.Drop}, {plusOne, home, natlab.Drop}} {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()

@@ -20,6 +20,7 @@ func symmetric(kind nat.DeltaKind, step int) *natlab.NAT {
 // Each road is one pair of networks; the caller is named first. A mebibyte
 // goes both ways over each.
 func TestRoads(t *testing.T) {
+	t.Parallel()
 	fullCone := &natlab.NAT{Filtering: nat.EndpointIndependent}
 	for _, road := range []struct {
 		name           string

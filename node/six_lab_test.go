@@ -63,6 +63,7 @@ func nearby(t *testing.T, connect func() reply) {
 
 // Two hosts whose IPv4 never meets, with a firewall before the IPv6 of each.
 func TestPunchOverIPv6(t *testing.T) {
+	t.Parallel()
 	for _, refuse := range []natlab.Refusal{natlab.Drop, natlab.RST, natlab.ProhibitedICMP} {
 		t.Run(refusalName(refuse), func(t *testing.T) {
 			t.Parallel()
@@ -76,6 +77,7 @@ func TestPunchOverIPv6(t *testing.T) {
 
 // Without IPv4 altogether, with STUN over IPv6 and without.
 func TestIPv6Only(t *testing.T) {
+	t.Parallel()
 	for name, stun := range map[string]bool{"STUN": true, "no STUN": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,6 +98,7 @@ func TestIPv6Only(t *testing.T) {
 // Without a round trip to the broker no instant can be agreed on, so the caller
 // primes: its SYN dies behind its own firewall.
 func TestPrimedOverIPv6(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, natlab.DualStack)
 	caller := w.node(w.host("caller", w.nat(guarded(natlab.RST)), six), w.over6)
 	callee := w.node(w.host("callee", w.nat(guarded(natlab.RST)), six), w.over6)
@@ -200,6 +203,7 @@ func TestULAOnly(t *testing.T) {
 // Two nodes on one machine meet there, even where their addresses tell of the
 // outside only and the NAT turns nothing back.
 func TestSameMachine(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.host("machine", w.nat(natlab.NAT{}))
 	for name, hide := range map[string]bool{"inner": false, "loopback": true} {

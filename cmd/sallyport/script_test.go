@@ -31,7 +31,15 @@ const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	natlab.Main()
-	testscript.Main(m, map[string]func(){"sallyport": main, "echoservice": echoService, "echoclient": echoClient})
+	testscript.Main(tests{m}, map[string]func(){"sallyport": main, "echoservice": echoService, "echoclient": echoClient})
+}
+
+// tests are what is run where this binary is not one of the commands.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	natlab.SideBySide()
+	return t.M.Run()
 }
 
 // TestScripts runs one script per behaviour. Each has a broker and a STUN
@@ -252,12 +260,14 @@ func awaitCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// gone FILE: wait until the process whose id the file has is no more.
+// gone FILE: wait until the processes whose ids the file has are no more.
 func goneCmd(ts *testscript.TestScript, neg bool, args []string) {
-	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[0])))
-	ts.Check(err)
-	waitFor(ts, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) },
-		func() string { return fmt.Sprintf("process %d still runs", pid) })
+	for _, text := range strings.Fields(ts.ReadFile(args[0])) {
+		pid, err := strconv.Atoi(text)
+		ts.Check(err)
+		waitFor(ts, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) },
+			func() string { return fmt.Sprintf("process %d still runs", pid) })
+	}
 }
 
 // grown FILE BYTES: wait until the file has so many.

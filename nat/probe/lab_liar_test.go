@@ -125,6 +125,7 @@ func TestLabOneLiarAmongThree(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a long one: left out with -short")
 	}
+	t.Parallel()
 	n := newNet20(t)
 	ei, apd := nat.EndpointIndependent, nat.AddressAndPortDependent
 	equal, random := nat.Delta{Kind: nat.Equal}, nat.Delta{Kind: nat.Random}

@@ -45,6 +45,7 @@ func TestLabFirstReportIsSoon(t *testing.T) {
 
 // TestLabEveryNAT is one NAT of each kind.
 func TestLabEveryNAT(t *testing.T) {
+	t.Parallel()
 	n := newNet20(t)
 	na := nat.Delta{Kind: nat.NotApplicable}
 	ports := func(k nat.DeltaKind, v int) natlab.NAT {
@@ -130,6 +131,7 @@ func TestLabEveryNAT(t *testing.T) {
 
 // TestLabPredictionsComeTrue maps a port by Map, predicts the next, and looks.
 func TestLabPredictionsComeTrue(t *testing.T) {
+	t.Parallel()
 	n := newNet20(t)
 	for _, d := range []nat.Delta{
 		{Kind: nat.Equal}, {Kind: nat.Preserving}, {Kind: nat.Independent, Value: 1},

@@ -16,6 +16,7 @@ import (
 
 // TestLabLifetime has mappings that last for fractions of a second.
 func TestLabLifetime(t *testing.T) {
+	t.Parallel()
 	n := newNet20(t)
 	for name, c := range map[string]struct {
 		box  natlab.NAT
@@ -28,6 +29,7 @@ func TestLabLifetime(t *testing.T) {
 		"blocked":   {natlab.NAT{UDPBlocked: true}, 0, "no STUN server answered"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			raw, err := json.Marshal(struct {
 				Server      string
 				First, Most time.Duration

@@ -71,6 +71,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	natlab.SideBySide()
 	goleak.VerifyTestMain(m)
 }
 

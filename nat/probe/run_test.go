@@ -53,6 +53,7 @@ func TestRunOpen(t *testing.T) {
 }
 
 func TestRunNobody(t *testing.T) {
+	t.Parallel()
 	start := time.Now()
 	silent := listenSilently(t)
 	r, err := Run(t.Context(), Config{Servers: []string{silent}, TCPServers: []string{silent}})
