@@ -11,8 +11,16 @@ import (
 )
 
 // configDir is where a user's key and configuration live.
-func configDir() (string, error) {
-	dir, err := os.UserConfigDir()
+func configDir() (string, error) { return configDirOf(os.Getenv("XDG_CONFIG_HOME"), os.UserConfigDir) }
+
+// configDirOf goes by XDG_CONFIG_HOME on every system, as stateDir does:
+// os.UserConfigDir does not on macOS and Windows, where homes apart, such as
+// those of the demonstration, would be one otherwise.
+func configDirOf(xdg string, usual func() (string, error)) (string, error) {
+	if filepath.IsAbs(xdg) {
+		return filepath.Join(xdg, "sallyport"), nil
+	}
+	dir, err := usual()
 	if err != nil {
 		return "", err
 	}
