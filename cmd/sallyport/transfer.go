@@ -74,7 +74,11 @@ func goesOn(err error) bool {
 
 // over does the transfer over c, and ends that.
 func (m *move) over(ctx context.Context, c *node.Conn) error {
-	stop := m.showProgress(m.progress)
+	asking := ""
+	if m.sending {
+		asking = "Waiting for the receiver, who may still have to say yes."
+	}
+	stop := m.showProgress(m.progress, asking)
 	err := m.carry(ctx, c)
 	stop()
 	var told *transfer.StopError

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sallyport-net/sallyport/node/transfer"
+)
+
+// A sender does not wait in silence while a person at the other side thinks.
+func TestSlowAnswerIsToldOf(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	source, err := transfer.Scan(context.Background(), []string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for thinking, want := range map[time.Duration]int{3 * time.Second: 0, 10 * time.Second: 1, 40 * time.Second: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			here, there := net.Pipe()
+			answered := make(chan struct{})
+			go func() {
+				defer close(answered)
+				_, _ = transfer.Receiver{Root: root, Accept: func(context.Context, transfer.Offer) error {
+					time.Sleep(thinking) // of the bubble's clock
+					return &transfer.StopError{Reason: transfer.Declined}
+				}}.Receive(t.Context(), there)
+				there.Close()
+			}()
+			var said bytes.Buffer
+			a := &app{err: &said}
+			var progress transfer.Progress
+			stop := a.showProgress(&progress, "waiting")
+			_ = transfer.Sender{Source: source, Progress: &progress}.Send(t.Context(), here)
+			stop()
+			here.Close()
+			<-answered
+			if got := strings.Count(said.String(), "waiting\n"); got != want {
+				t.Errorf("an answer after %v was told of %d times, not %d: %q", thinking, got, want, said.String())
+			}
+		})
+	}
+}
