@@ -24,9 +24,10 @@ func newAddr(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "addr [TARGET]",
 		Short: "Show this node's address, or take one apart",
-		Long: `Show this node's own address in every form, as "sallyport node" has it if started
-now, or as the one in the background has it. The port in it is new at every start, unless --port names one; the node id
-stays, and is enough to connect to a node that runs.
+		Long: `Show this node's own address in every form, as "sallyport node" has it if
+started now, or as the one in the background has it. The port in it is new at
+every start, unless --port names one; the node id stays, and is enough to connect
+to a node that runs.
 
 With TARGET, an address in any form or a contact, take that one apart instead;
 this needs no network. A nickname is looked up for it.
@@ -44,6 +45,9 @@ good for one use and proves to each side that it has the other's address.`,
 	c.Flags().BoolVar(&withCode, "code", false, "print a one-time code for this node's address, and wait until it is taken")
 	c.Flags().DurationVar(&wait, "wait", 2*time.Minute, "with --code, wait as long as `D`")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if withQR && a.json {
+			return misused("leave one of them out", "--json draws no QR code")
+		}
 		if withCode {
 			if len(args) > 0 || withQR {
 				return misused("try sallyport addr --code", "--code is for this node's own address, and without --qr")
@@ -91,9 +95,9 @@ good for one use and proves to each side that it has the other's address.`,
 	return c
 }
 
-// ownAddress asks the node in the background, or starts one, for as long as it takes to know its networks. late
-// is the failure of a node that has no network, whose address is known all the
-// same.
+// ownAddress asks the node in the background, or starts one, for as long as it
+// takes to know its networks. late is the failure of a node that has no network,
+// whose address is known all the same.
 func (a *app) ownAddress(ctx context.Context, f *nodeFlags) (self address.Address, late, err error) {
 	if up := a.background(f); up != nil {
 		st, err := up.status(ctx)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -49,6 +50,10 @@ func (a *app) loadKey(path string) (address.PrivateKey, error) {
 		path = filepath.Join(dir, "key")
 	}
 	key, created, err := address.LoadOrCreateKey(path)
+	var unusable *fs.PathError
+	if errors.As(err, &unusable) {
+		return key, failed(err, "try --key with another file", "the key file %q can't be used: %v", path, unusable.Err)
+	}
 	if err != nil {
 		return key, failed(errors.Unwrap(err), "try --key with another file", "%v", err)
 	}

@@ -55,3 +55,41 @@ func TestSlowAnswerIsToldOf(t *testing.T) {
 		})
 	}
 }
+
+// What the system forbids is told without the names of its calls.
+func TestFileTroubleIsPlain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	source, err := transfer.Scan(t.Context(), []string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "gone")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := os.Remove(dir); err != nil {
+		t.Skipf("this system keeps a folder that is open: %v", err)
+	}
+	here, there := net.Pipe()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		_ = transfer.Sender{Source: source}.Send(t.Context(), there)
+		there.Close()
+	}()
+	_, err = transfer.Receiver{Root: root}.Receive(t.Context(), here)
+	here.Close()
+	<-sent
+	f := (&move{}).explain(err)
+	if want := `"file" can't be made there: no such file or directory`; f.what != want || f.status != statusFailed || f.hint == "" {
+		t.Errorf("status %d, %q, hint %q; wanted %q", f.status, f.what, f.hint, want)
+	}
+}

@@ -71,6 +71,12 @@ other events to standard error.`,
 	fs.StringVar(&s.slow, "limit", "", "send at most `RATE` bytes a second, as 500k or 2M (default: no limit)")
 	fs.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but the code and errors")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if c.Flags().Changed("to") && s.to == "" {
+			return misused("leave --to out for a code", "--to names nobody")
+		}
+		if s.withQR && a.json {
+			return misused("leave one of them out", "--json draws no QR code")
+		}
 		if err := s.settle(args); err != nil {
 			return err
 		}
@@ -102,12 +108,16 @@ func (s *sendCommand) settle(args []string) error {
 		if path == "-" {
 			return misused(`try "sallyport node < FILE" and "sallyport connect ADDRESS", which are pipes`, "standard input can't be sent as a file")
 		}
-		if _, err := os.Stat(path); err != nil {
+		info, err := os.Stat(path)
+		if err != nil {
 			why := "can't be read"
 			if errors.Is(err, fs.ErrNotExist) {
 				why = "is not there"
 			}
 			return &failure{status: statusMisused, what: fmt.Sprintf("%q %s", path, why), hint: "try it with a file or folder that is", cause: err}
+		}
+		if !info.IsDir() && !info.Mode().IsRegular() {
+			return misused("try it with a file or folder", "%q is neither a file nor a folder", path)
 		}
 		if _, err := transfer.TopName(path); err != nil {
 			return explainName(err)
@@ -352,7 +362,7 @@ func (s *sendCommand) taken(ctx context.Context, o *code.Offering, p *pending) e
 	case ctx.Err() != nil:
 		s.say("Nobody has used the code, and it is void now.")
 		return ctx.Err()
-	case context.Cause(wait) == context.DeadlineExceeded:
+	case !brokerless(err) && context.Cause(wait) == context.DeadlineExceeded:
 		return &failure{status: statusAbsent, what: fmt.Sprintf("nobody used the code for %v", short(s.wait)), hint: "try again, and longer with --wait", cause: err}
 	default:
 		if f := explain(err); f.status == statusWrongCode {
