@@ -17,6 +17,7 @@ type app struct {
 	verbose  bool // -v
 	quiet    bool // --quiet: nothing but results and errors
 	running  bool // the command line was understood
+	args     []string
 }
 
 func newApp() *app {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -108,6 +109,10 @@ func (a *app) report(c *cobra.Command, err, cause error) int {
 		return sig.status()
 	}
 	if !a.running {
+		a.json = a.json || asksForJSON(a.args) // a flag before it may be the one that is wrong
+		if c == c.Root() && len(a.args) > 0 && !strings.HasPrefix(a.args[0], "-") {
+			err = unknownCommand(c, a.args[0]) // which flags it has can't be said
+		}
 		err = misusedByCobra(c, err)
 	}
 	f := explain(err)
@@ -128,6 +133,14 @@ func (a *app) report(c *cobra.Command, err, cause error) int {
 	}
 	_, _ = a.err.Write([]byte(b.String()))
 	return f.status
+}
+
+// asksForJSON reports whether a command line that was not understood has --json.
+func asksForJSON(args []string) bool {
+	if n := slices.Index(args, "--"); n >= 0 {
+		args = args[:n]
+	}
+	return slices.Contains(args, "--json")
 }
 
 type errorEvent struct {
