@@ -14,6 +14,10 @@ export class Call {
     this.steps = [];
     this.end = null;
     this.element = html("article", { class: "call", "data-call": e.call });
+    // Made once, and only filled anew: it may be open, and have the focus.
+    this.list = html("ol");
+    this.head = html("div");
+    this.element.append(this.head, html("details", {}, html("summary", {}, "Every step"), this.list));
   }
 
   step(e) { this.steps.push(e); }
@@ -31,7 +35,7 @@ export class Call {
       const over = last.what.startsWith("ended: ");
       const won = this.end && this.end.via === lane && !this.end.error;
       const from = steps[0].ms, to = won ? took : over || lane === "signalling" ? last.ms : took;
-      g.append(svg("text", { x: 0, y: y + 16 }, lane),
+      g.append(svg("text", { x: 0, y: y + 16 }, lane + (won ? " ✓" : over ? " ✗" : "")), // what colours say, too
         svg("rect", { class: "lane", x: left, y: y + 3, width, height: height - 6, rx: 4 }),
         svg("rect", { class: "bar" + (won ? " won" : over ? " failed" : ""), "data-lane": lane, x: left + from * scale, y: y + 5, width: Math.max((to - from) * scale, 3), height: height - 10, rx: 3 }));
       for (const s of steps) {
@@ -42,11 +46,7 @@ export class Call {
     g.append(svg("text", { class: "soft", x: left, y }, "0"), svg("text", { class: "soft", x: left + width, y, "text-anchor": "end" }, ms(took)));
     const why = { connect: "", rescue: ", to rescue a session", improve: ", for something better than a relay" }[this.purpose] ?? "";
     const how = !this.end ? "under way" : this.end.error ? this.end.error : `connected by ${this.end.via} in ${ms(this.end.ms)}`;
-    const open = this.element.querySelector("details")?.open;
-    const details = html("details", {}, html("summary", {}, "Every step"),
-      html("ol", {}, ...this.steps.map((s) => html("li", {}, `${ms(s.ms)} ${s.strategy || "signalling"}: ${s.what}`))));
-    details.open = Boolean(open);
-    this.element.replaceChildren(html("h3", {}, `To ${short(this.peer)}${why}`),
-      html("p", { class: "how" + (this.end?.error ? " bad" : "") }, how), g, details);
+    this.list.append(...this.steps.slice(this.list.children.length).map((s) => html("li", {}, `${ms(s.ms)} ${s.strategy || "signalling"}: ${s.what}`)));
+    this.head.replaceChildren(html("h3", {}, `To ${short(this.peer)}${why}`), html("p", { class: "how" + (this.end?.error ? " bad" : "") }, how), g);
   }
 }

@@ -18,11 +18,14 @@ function judge(p) {
   };
 }
 
-function arrow(x1, y1, x2, y2, open, label) {
+// The walls: the first one's left side, and from there to the next one's.
+const wall = 352, thick = 12, apart = 22;
+
+// arrow leads from one box to another, or to the wall at which it ends.
+function arrow(x1, y1, x2, y2, open, walls, label) {
   const way = Math.sign(x2 - x1);
   const cls = open ? "" : " shut";
-  const end = open ? x2 : way > 0 ? 330 : 424; // at the wall
-
+  const end = open ? x2 : way > 0 ? wall - 12 : wall + apart * (walls - 1) + thick + 12;
   const y = y1 + ((y2 - y1) * (end - x1)) / (x2 - x1);
   return svg("g", {},
     svg("path", { class: "road" + cls, d: `M${x1} ${y1}L${end} ${y}` }),
@@ -44,15 +47,15 @@ export function picture(p) {
   const outer = p.mapped || p.external || "?";
   g.append(box(4, 72, "This machine", p.local), box(586, 16, "A peer that we dial", j.samePort ? "sees " + outer : "sees a new port"),
     box(586, 128, "A stranger", j.strangers ? "gets in" : j.sameAddress ? "only from a known address" : "does not get in"));
+  const levels = Math.max(p.levels || 1, 1), walls = Math.min(levels, 3);
   if (j.wall) {
-    const levels = Math.max(p.levels || 1, 1);
-    for (let k = 0; k < Math.min(levels, 3); k++) g.append(svg("rect", { class: "wall", x: 352 + 22 * k, y: 14, width: 12, height: 162, rx: 3 }));
+    for (let k = 0; k < walls; k++) g.append(svg("rect", { class: "wall", x: wall + apart * k, y: 14, width: thick, height: 162, rx: 3 }));
     g.append(svg("text", { class: "soft", x: 346, y: 26, "text-anchor": "end" }, (j.translates ? "NAT" : "firewall") + (levels > 1 ? ` × ${levels}` : "")));
   }
   const mapping = j.blocked ? "blocked" : !j.translates ? "own address" :
     j.samePort ? "one port for all peers" : p.delta.kind === "random" ? "a random port for each peer" : `next port: ${p.delta.kind}` + (p.delta.value ? ` ${p.delta.value > 0 ? "+" : ""}${p.delta.value}` : "");
-  g.append(arrow(176, 88, 582, 42, !j.blocked, mapping));
-  g.append(arrow(582, 152, 176, 102, j.strangers, j.strangers ? "let in" : p.refusal === "rst" || p.refusal === "icmp" ? "refused (" + p.refusal + ")" : "filtered"));
+  g.append(arrow(176, 88, 582, 42, !j.blocked, walls, mapping));
+  g.append(arrow(582, 152, 176, 102, j.strangers, walls, j.strangers ? "let in" : p.refusal === "rst" || p.refusal === "icmp" ? "refused (" + p.refusal + ")" : "filtered"));
   return g;
 }
 

@@ -39,9 +39,9 @@ function rate(s, now) {
 
 function spark(r) {
   const most = Math.max(...r.up, ...r.down, 1);
-  const line = (list, cls) => svg("polyline", { class: "spark " + cls, points: list.map((v, k) => `${(k * 120) / (seconds - 1)},${23 - (21 * v) / most}`).join(" ") });
+  const line = (list, cls) => svg("polyline", { class: "spark " + cls, points: list.map((v, k) => `${120 - ((list.length - 1 - k) * 120) / (seconds - 1)},${23 - (21 * v) / most}`).join(" ") });
   const now = (r.up.at(-1) ?? 0) + (r.down.at(-1) ?? 0);
-  return html("span", {}, svg("svg", { width: 120, height: 24, role: "img", "aria-label": "Throughput" }, line(r.down, "down"), line(r.up, "up")), " " + bytes(Math.round(now)) + "/s");
+  return html("span", { class: "rate" }, svg("svg", { width: 120, height: 24, role: "img", "aria-label": "Throughput" }, line(r.down, "down"), line(r.up, "up")), " " + bytes(Math.round(now)) + "/s");
 }
 
 function drawPeers(sessions) {
