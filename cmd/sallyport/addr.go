@@ -19,7 +19,7 @@ import (
 
 func newAddr(a *app) *cobra.Command {
 	var f nodeFlags
-	var withQR, withCode bool
+	var withQR, withCode, withCopy bool
 	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "addr [TARGET]",
@@ -42,6 +42,7 @@ good for one use and proves to each side that it has the other's address.`,
 	}
 	f.register(a, c)
 	c.Flags().BoolVar(&withQR, "qr", false, "draw the compact form as a QR code, too")
+	c.Flags().BoolVar(&withCopy, "copy", false, "put the compact form on the clipboard, where the terminal lets it (OSC 52)")
 	c.Flags().BoolVar(&withCode, "code", false, "print a one-time code for this node's address, and wait until it is taken")
 	c.Flags().DurationVar(&wait, "wait", 2*time.Minute, "with --code, wait as long as `D`")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -49,8 +50,8 @@ good for one use and proves to each side that it has the other's address.`,
 			return misused("leave one of them out", "--json draws no QR code")
 		}
 		if withCode {
-			if len(args) > 0 || withQR {
-				return misused("try sallyport addr --code", "--code is for this node's own address, and without --qr")
+			if len(args) > 0 || withQR || withCopy {
+				return misused("try sallyport addr --code", "--code is for this node's own address, and without --qr and --copy")
 			}
 			if err := f.settle(a, c); err != nil {
 				return err
@@ -58,8 +59,13 @@ good for one use and proves to each side that it has the other's address.`,
 			return a.offerAddress(c.Context(), &f, wait)
 		}
 		var self address.Address
-		var err error
-		var late error
+		var err, late error
+		var board clipboard
+		if withCopy {
+			if board, err = openClipboard(); err != nil {
+				return err
+			}
+		}
 		if len(args) == 1 {
 			if nickname.LooksLikeName(args[0]) {
 				err = f.settle(a, c)
@@ -81,6 +87,9 @@ good for one use and proves to each side that it has the other's address.`,
 			explainAddress(a.out, p, self)
 		default:
 			fmt.Fprintf(a.out, "Address: %s\nCompact: %s\nNode id: %s\n", p.Address, p.Compact, p.ID)
+		}
+		if withCopy {
+			board.put(compactly(self))
 		}
 		if withQR {
 			if p.Compact == "" {

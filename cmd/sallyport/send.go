@@ -26,6 +26,8 @@ type sendCommand struct {
 	to     string
 	wait   time.Duration
 	withQR bool
+	toCopy bool
+	board  clipboard
 	anew   bool
 	slow   string // --limit
 	limit  int64  // bytes a second
@@ -67,6 +69,7 @@ other events to standard error.`,
 	fs.StringVar(&s.to, "to", "", "the `TARGET`, where the last argument could also be a file")
 	fs.DurationVar(&s.wait, "wait", firstWait, "wait for the receiver as long as `D`")
 	fs.BoolVar(&s.withQR, "qr", false, "draw the code as a QR code, too")
+	fs.BoolVar(&s.toCopy, "copy", false, "put the command for the other side on the clipboard, where the terminal lets it (OSC 52)")
 	fs.BoolVar(&s.anew, "new", false, "show a new code, even where an earlier one was cut off")
 	fs.StringVar(&s.slow, "limit", "", "send at most `RATE` bytes a second, as 500k or 2M (default: no limit)")
 	fs.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but the code and errors")
@@ -82,6 +85,12 @@ other events to standard error.`,
 		}
 		if err := s.flags.settle(a, c); err != nil {
 			return err
+		}
+		if s.toCopy {
+			var err error
+			if s.board, err = openClipboard(); err != nil {
+				return err
+			}
 		}
 		return s.run(c.Context())
 	}
@@ -340,6 +349,9 @@ func (s *sendCommand) show(text string) {
 		words = append(words, "--stun", at)
 	}
 	command := strings.Join(append(words, text), " ")
+	if s.toCopy {
+		s.board.put(command)
+	}
 	if s.json {
 		emit(s.out, codeEvent{"code", text, command})
 		return
