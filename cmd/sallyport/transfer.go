@@ -351,7 +351,7 @@ func (m *move) explain(err error) *failure {
 	case errors.As(err, &stop) && !stop.Remote && stop.Reason == transfer.Unattended:
 		return &failure{status: statusMisused, what: stop.Text, hint: "run the same command again with --yes"}
 	case errors.As(err, &stop) && !stop.Remote && !m.sending:
-		return &failure{status: statusFailed, what: stop.Text, hint: "try a new code, and another folder for --output, or --overwrite where files differ"}
+		return &failure{status: statusFailed, what: stop.Text, hint: "try a new code, with --overwrite where files differ, or with another folder for --output"}
 	case errors.As(err, &stop):
 		return &failure{status: statusFailed, what: stop.Error()}
 	case errors.As(err, &path), errors.As(err, &link):

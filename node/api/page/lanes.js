@@ -3,7 +3,7 @@
 import { svg, html, ms, short } from "/draw.js";
 
 const lanes = ["signalling", "lan", "direct", "reverse", "punch", "relay"];
-const left = 90, width = 660, height = 24;
+const left = 90, height = 24;
 
 export class Call {
   constructor(e) {
@@ -23,7 +23,8 @@ export class Call {
   step(e) { this.steps.push(e); }
   finish(e) { this.end = e; }
 
-  draw(now) {
+  draw(now, narrow) {
+    const width = narrow ? 250 : 660;
     const took = this.end ? this.end.ms : Math.max(now - this.begun, ...this.steps.map((s) => s.ms), 1);
     const scale = width / Math.max(took, 1);
     const used = lanes.filter((l) => this.steps.some((s) => (s.strategy || "signalling") === l));
