@@ -147,6 +147,10 @@ func TestPage(t *testing.T) {
 	h.until(ctx, "document.querySelector('#opened').textContent.includes(' answers in ')")
 	h.until(ctx, "document.querySelector('.call rect.bar.won') !== null && document.querySelectorAll('.call circle.dot').length > 2")
 
+	// What was switched off did not fail, and how a lane ended is not told by its
+	// colour alone.
+	h.until(ctx, "[/^(direct|reverse) ✓$/, /^lan –$/].every((r) => [...document.querySelectorAll('.call text')].some((t) => r.test(t.textContent))) && document.querySelector('.bar.failed[data-lane=lan]') === null")
+
 	// A peer that can't be had.
 	h.do(ctx, chromedp.SetValue("#target", "<img src=x onerror=alert(1)>"), chromedp.Click("#open button"))
 	h.until(ctx, "document.querySelector('#opened').textContent.startsWith('address ')")

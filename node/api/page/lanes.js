@@ -33,12 +33,12 @@ export class Call {
       const y = k * height;
       const steps = this.steps.filter((s) => (s.strategy || "signalling") === lane);
       const last = steps[steps.length - 1];
-      const over = last.what.startsWith("ended: ");
+      const over = last.what.startsWith("ended: "), failed = over && !last.what.startsWith("ended: not tried: ");
       const won = this.end && this.end.via === lane && !this.end.error;
       const from = steps[0].ms, to = won ? took : over || lane === "signalling" ? last.ms : took;
-      g.append(svg("text", { x: 0, y: y + 16 }, lane + (won ? " ✓" : over ? " ✗" : "")), // what colours say, too
+      g.append(svg("text", { x: 0, y: y + 16 }, lane + (won ? " ✓" : failed ? " ✗" : over ? " –" : "")), // what colours say, too
         svg("rect", { class: "lane", x: left, y: y + 3, width, height: height - 6, rx: 4 }),
-        svg("rect", { class: "bar" + (won ? " won" : over ? " failed" : ""), "data-lane": lane, x: left + from * scale, y: y + 5, width: Math.max((to - from) * scale, 3), height: height - 10, rx: 3 }));
+        svg("rect", { class: "bar" + (won ? " won" : failed ? " failed" : ""), "data-lane": lane, x: left + from * scale, y: y + 5, width: Math.max((to - from) * scale, 3), height: height - 10, rx: 3 }));
       for (const s of steps) {
         g.append(svg("circle", { class: "dot", cx: left + Math.min(s.ms, took) * scale, cy: y + height / 2, r: 3 }, svg("title", {}, `${ms(s.ms)}: ${s.what}`)));
       }
