@@ -93,3 +93,24 @@ func TestFileTroubleIsPlain(t *testing.T) {
 		t.Errorf("status %d, %q, hint %q; wanted %q", f.status, f.what, f.hint, want)
 	}
 }
+
+// The bar has how much, how fast and how long still, and fits every terminal.
+func TestProgressBar(t *testing.T) {
+	now := time.Now()
+	state := transfer.State{Stage: transfer.Moving, Bytes: 300e6, Size: 1e9, Here: 100e6, Files: 4, Count: 12, Name: "big"}
+	for width, want := range map[int]string{
+		200: "[############............................] 30%, 300 MB of 1 GB, file 5 of 12, 50 MB/s, 14s left",
+		80:  "[######.................] 30%, 300 MB of 1 GB, file 5 of 12, 50 MB/s, 14s left",
+		60:  "30%, 300 MB of 1 GB, file 5 of 12, 50 MB/s, 14s left",
+		20:  "30%, 300 MB of 1 GB",
+		0:   "30%, 300 MB of 1 GB, file 5 of 12, 50 MB/s, 14s left\n",
+	} {
+		var out bytes.Buffer
+		g := &gauge{app: &app{err: &out}, terminal: width, begun: now.Add(-4 * time.Second), from: 100e6}
+		g.show(state, now)
+		got, redrawn := strings.CutPrefix(out.String(), "\r\x1b[K")
+		if got != want || redrawn != (width > 0) || width > 0 && len(got) >= width {
+			t.Errorf("%d columns: %q", width, out.String())
+		}
+	}
+}
