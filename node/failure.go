@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/nat/errno"
 	"github.com/sallyport-net/sallyport/node/lan"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
@@ -139,11 +140,11 @@ func (e *DialError) Error() string {
 	what := e.Err.Error()
 	var n net.Error
 	switch {
-	case errors.Is(e.Err, syscall.ECONNREFUSED):
+	case errno.Is(e.Err, syscall.ECONNREFUSED):
 		what = "refused"
-	case errors.Is(e.Err, syscall.EHOSTUNREACH), errors.Is(e.Err, syscall.ENETUNREACH):
+	case errno.Is(e.Err, syscall.EHOSTUNREACH), errno.Is(e.Err, syscall.ENETUNREACH):
 		what = "unreachable"
-	case errors.Is(e.Err, syscall.EACCES): // what IPv6 makes of an ICMP prohibition
+	case errno.Is(e.Err, syscall.EACCES): // what IPv6 makes of an ICMP prohibition
 		what = "prohibited"
 	case errors.Is(e.Err, context.Canceled):
 		what = "interrupted"

@@ -118,7 +118,7 @@ func (c *call) onLAN(ctx context.Context) error {
 	proven := false
 	var dials sync.WaitGroup
 	seeker := lan.Seeker{Key: n.cfg.Key, Links: n.links(), Logger: n.log, Now: n.cfg.Now}
-	c.note(LAN, "asking on %d links", len(seeker.Links))
+	c.note(LAN, "asking on the local networks")
 	err := seeker.Find(ctx, c.peer.Key, func(at netip.AddrPort) {
 		c.note(LAN, "the peer is at %v", at)
 		dials.Go(func() {

@@ -34,7 +34,7 @@ func TestLANOnOneMachine(t *testing.T) {
 	told := func(what string) bool {
 		return slices.ContainsFunc(c.Timeline(), func(e node.Event) bool { return e.Strategy == node.LAN && strings.Contains(e.What, what) })
 	}
-	if !told("asking on 1 links") || !told("the peer is at 127.0.0.1:") {
+	if !told("asking on the local networks") || !told("the peer is at 127.0.0.1:") {
 		t.Errorf("the timeline does not tell of it: %v", c.Timeline())
 	}
 

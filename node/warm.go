@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-reuseport"
+
+	"github.com/sallyport-net/sallyport/nat/errno"
 )
 
 // warmPort is the one local TCP port from which the node listens, talks to its
@@ -69,7 +71,7 @@ func (w *warmPort) DialContext(ctx context.Context, network, addr string) (net.C
 	d := net.Dialer{LocalAddr: &net.TCPAddr{Port: int(w.port)}, Control: reuseport.Control, KeepAliveConfig: keepAlive}
 	d.SetMultipathTCP(false)
 	c, err := d.DialContext(ctx, network, addr)
-	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE) {
+	if errno.Is(err, syscall.EADDRNOTAVAIL) || errno.Is(err, syscall.EADDRINUSE) {
 		c, err = coldDialer().DialContext(ctx, network, addr)
 	}
 	if err == nil {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/libp2p/go-reuseport"
+
+	"github.com/sallyport-net/sallyport/nat/errno"
 )
 
 // CanPrime reports whether this system lets a SYN die on the way without the
@@ -44,12 +46,12 @@ var errNeedsLinux = errors.New("priming and binding to a device need Linux")
 func bindTo(string, syscall.RawConn) error { return errNeedsLinux }
 
 func held(err error) bool {
-	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE)
+	return errno.Is(err, syscall.EADDRNOTAVAIL) || errno.Is(err, syscall.EADDRINUSE)
 }
 
 func refused(err error) bool {
-	for _, e := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
-		if errors.Is(err, e) {
+	for _, e := range []syscall.Errno{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
+		if errno.Is(err, e) {
 			return true
 		}
 	}

@@ -19,14 +19,15 @@ import (
 
 func newAddr(a *app) *cobra.Command {
 	var f nodeFlags
-	var withQR, withCode bool
+	var withQR, withCode, withCopy bool
 	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "addr [TARGET]",
 		Short: "Show this node's address, or take one apart",
-		Long: `Show this node's own address in every form, as "sallyport node" has it if started
-now, or as the one in the background has it. The port in it is new at every start, unless --port names one; the node id
-stays, and is enough to connect to a node that runs.
+		Long: `Show this node's own address in every form, as "sallyport node" has it if
+started now, or as the one in the background has it. The port in it is new at
+every start, unless --port names one; the node id stays, and is enough to connect
+to a node that runs.
 
 With TARGET, an address in any form or a contact, take that one apart instead;
 this needs no network. A nickname is looked up for it.
@@ -41,12 +42,16 @@ good for one use and proves to each side that it has the other's address.`,
 	}
 	f.register(a, c)
 	c.Flags().BoolVar(&withQR, "qr", false, "draw the compact form as a QR code, too")
+	c.Flags().BoolVar(&withCopy, "copy", false, "put the compact form on the clipboard, where the terminal lets it (OSC 52)")
 	c.Flags().BoolVar(&withCode, "code", false, "print a one-time code for this node's address, and wait until it is taken")
 	c.Flags().DurationVar(&wait, "wait", 2*time.Minute, "with --code, wait as long as `D`")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if withQR && a.json {
+			return misused("leave one of them out", "--json draws no QR code")
+		}
 		if withCode {
-			if len(args) > 0 || withQR {
-				return misused("try sallyport addr --code", "--code is for this node's own address, and without --qr")
+			if len(args) > 0 || withQR || withCopy {
+				return misused("try sallyport addr --code", "--code is for this node's own address, and without --qr and --copy")
 			}
 			if err := f.settle(a, c); err != nil {
 				return err
@@ -54,8 +59,13 @@ good for one use and proves to each side that it has the other's address.`,
 			return a.offerAddress(c.Context(), &f, wait)
 		}
 		var self address.Address
-		var err error
-		var late error
+		var err, late error
+		var board clipboard
+		if withCopy {
+			if board, err = openClipboard(); err != nil {
+				return err
+			}
+		}
 		if len(args) == 1 {
 			if nickname.LooksLikeName(args[0]) {
 				err = f.settle(a, c)
@@ -78,6 +88,9 @@ good for one use and proves to each side that it has the other's address.`,
 		default:
 			fmt.Fprintf(a.out, "Address: %s\nCompact: %s\nNode id: %s\n", p.Address, p.Compact, p.ID)
 		}
+		if withCopy {
+			board.put(compactly(self))
+		}
 		if withQR {
 			if p.Compact == "" {
 				return failed(nil, "", "an address without a key has no compact form to draw")
@@ -91,9 +104,9 @@ good for one use and proves to each side that it has the other's address.`,
 	return c
 }
 
-// ownAddress asks the node in the background, or starts one, for as long as it takes to know its networks. late
-// is the failure of a node that has no network, whose address is known all the
-// same.
+// ownAddress asks the node in the background, or starts one, for as long as it
+// takes to know its networks. late is the failure of a node that has no network,
+// whose address is known all the same.
 func (a *app) ownAddress(ctx context.Context, f *nodeFlags) (self address.Address, late, err error) {
 	if up := a.background(f); up != nil {
 		st, err := up.status(ctx)

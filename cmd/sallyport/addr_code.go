@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sallyport-net/sallyport/node/code"
@@ -32,21 +33,29 @@ func (a *app) offerAddress(ctx context.Context, f *nodeFlags, wait time.Duration
 		return err
 	}
 	defer o.Close()
-	command := "sallyport contact add friend --code " + o.Code().String()
+	words := []string{"sallyport", "contact", "add"}
+	for _, b := range f.brokers { // the other side has to meet us there
+		words = append(words, "--broker", b)
+	}
+	command := strings.Join(append(words, "friend", "--code", o.Code().String()), " ")
 	if a.json {
 		emit(a.out, codeEvent{"code", o.Code().String(), command})
 	} else {
 		fmt.Fprintf(a.out, "Code: %s\n", o.Code())
 		fmt.Fprintf(a.out, "There: %s\n", command)
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	stop := a.tellIdle(fmt.Sprintf("Nobody has used the code yet. Waiting for up to %v.", wait))
-	defer stop()
-	peer, err := o.Accept(ctx)
+	stop := a.tellIdle(fmt.Sprintf("Nobody has used the code yet. Waiting for up to %v.", short(wait)))
+	peer, err := o.Accept(waiting)
+	stop()
 	if err != nil {
-		if context.Cause(ctx) == context.DeadlineExceeded {
-			return &failure{status: statusAbsent, what: fmt.Sprintf("nobody used the code for %v", wait), hint: "try again, and longer with --wait", cause: err}
+		if ctx.Err() != nil {
+			a.say("Nobody has used the code, and it is void now.")
+			return ctx.Err()
+		}
+		if !brokerless(err) && context.Cause(waiting) == context.DeadlineExceeded {
+			return &failure{status: statusAbsent, what: fmt.Sprintf("nobody used the code for %v", short(wait)), hint: "try again, and longer with --wait", cause: err}
 		}
 		if f := explain(err); f.status == statusWrongCode {
 			f.hint = "run \"sallyport addr --code\" for a new one"

@@ -167,8 +167,8 @@ func (a *app) takeCode(ctx context.Context, f *nodeFlags, text string, wait time
 	stop := a.tellIdle("Nobody with this code yet. Check its number, and that the other side's window is still open.")
 	defer stop()
 	peer, err := code.Take(ctx, cfg, words)
-	if err != nil && context.Cause(ctx) == context.DeadlineExceeded {
-		return peer, &failure{status: statusAbsent, what: fmt.Sprintf("nobody with this code was there for %v", wait), hint: "check the number of the code, or wait longer with --wait", cause: err}
+	if err != nil && !brokerless(err) && context.Cause(ctx) == context.DeadlineExceeded {
+		return peer, &failure{status: statusAbsent, what: fmt.Sprintf("nobody with this code was there for %v", short(wait)), hint: "check the number of the code, or wait longer with --wait", cause: err}
 	}
 	return peer, err
 }

@@ -34,11 +34,11 @@ type upFiles struct {
 func upPaths() (upFiles, error) {
 	state, err := stateDir()
 	if err != nil {
-		return upFiles{}, failed(err, "", "there is no home directory for a node in the background")
+		return upFiles{}, failed(err, "try it with HOME set", "there is no home directory for a node in the background")
 	}
 	config, err := configDir()
 	if err != nil {
-		return upFiles{}, failed(err, "", "there is no home directory for a node in the background")
+		return upFiles{}, failed(err, "try it with HOME set", "there is no home directory for a node in the background")
 	}
 	return upFiles{
 		socket: filepath.Join(state, "node.sock"), lock: filepath.Join(state, "node.lock"),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"syscall"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/nat/errno"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
@@ -173,11 +173,11 @@ func listenHere(ctx context.Context, at tunnel.Place) (*net.TCPListener, error) 
 	switch {
 	case err == nil:
 		return l.(*net.TCPListener), nil
-	case errors.Is(err, syscall.EADDRINUSE):
+	case errno.Is(err, syscall.EADDRINUSE):
 		return nil, failed(err, "try another port, or 0 for any", "%v is taken", at)
-	case errors.Is(err, syscall.EACCES):
+	case errno.Is(err, syscall.EACCES):
 		return nil, failed(err, "try a port above 1023", "%v may not be used by this user", at)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errno.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, failed(err, "try 127.0.0.1, or * for every address", "%v is no address of this machine", at.Host)
 	}
 	return nil, failed(err, "", "%v can't be listened on: %v", at, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,8 +12,16 @@ import (
 )
 
 // configDir is where a user's key and configuration live.
-func configDir() (string, error) {
-	dir, err := os.UserConfigDir()
+func configDir() (string, error) { return configDirOf(os.Getenv("XDG_CONFIG_HOME"), os.UserConfigDir) }
+
+// configDirOf goes by XDG_CONFIG_HOME on every system, as stateDir does:
+// os.UserConfigDir does not on macOS and Windows, where homes apart, such as
+// those of the demonstration, would be one otherwise.
+func configDirOf(xdg string, usual func() (string, error)) (string, error) {
+	if filepath.IsAbs(xdg) {
+		return filepath.Join(xdg, "sallyport"), nil
+	}
+	dir, err := usual()
 	if err != nil {
 		return "", err
 	}
@@ -41,6 +50,10 @@ func (a *app) loadKey(path string) (address.PrivateKey, error) {
 		path = filepath.Join(dir, "key")
 	}
 	key, created, err := address.LoadOrCreateKey(path)
+	var unusable *fs.PathError
+	if errors.As(err, &unusable) {
+		return key, failed(err, "try --key with another file", "the key file %q can't be used: %v", path, unusable.Err)
+	}
 	if err != nil {
 		return key, failed(errors.Unwrap(err), "try --key with another file", "%v", err)
 	}

@@ -31,7 +31,7 @@ type lab struct {
 func newLab(a *app) *cobra.Command {
 	l := &lab{app: a}
 	c := &cobra.Command{
-		Use:   "lab [--host NAME:NAT]… -- [NAME:] COMMAND… [--- [NAME:] COMMAND…]…",
+		Use:   "lab [flags] -- [NAME:] COMMAND… [--- [NAME:] COMMAND…]…",
 		Short: "Run commands on hosts behind simulated NATs (Linux)",
 		Long: `Run commands on hosts behind simulated NATs. Each host is a network namespace
 with one way out, through its NAT, to a closed internet on this machine, where a
@@ -69,6 +69,7 @@ exit status. SIGINT and SIGTERM are passed on.`,
 	c.Flags().BoolVar(&l.noServer, "no-server", false, "leave out the broker and the STUN server")
 	c.Flags().BoolVarP(&a.verbose, "verbose", "v", false, "show the causes of errors")
 	c.Flags().SetInterspersed(false)
+	c.DisableFlagsInUseLine = true // what follows -- is not for us
 	return c
 }
 

@@ -15,6 +15,7 @@ func main() {
 // run is the whole program: it gives the exit status.
 func run(args []string) int {
 	a := newApp()
+	a.args = args
 	ctx, stop := withSignals(context.Background())
 	defer stop()
 	root := newRoot(a)

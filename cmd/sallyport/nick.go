@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -206,7 +207,7 @@ func newNickShow(a *app) *cobra.Command {
 				case a.json:
 					emit(a.out, nickEventOf("name", r))
 				case err != nil:
-					fmt.Fprintf(a.out, "%s  not found: %v\n", name, err)
+					fmt.Fprintf(a.out, "%s  not found: %s\n", name, strings.TrimPrefix(err.Error(), name.String()+": "))
 				default:
 					fmt.Fprintf(a.out, "%s  until %s\n", name, r.Expires.Local().Format(time.DateTime))
 				}
@@ -295,7 +296,7 @@ do so when the name's owner has told you the node id on another way.`,
 				return err
 			}
 			if r.Known == nil {
-				return failed(nil, "", "there is no home directory to keep names in")
+				return failed(nil, "try it with HOME set", "there is no home directory to keep names in")
 			}
 			found, err := r.Accept(ctx, name, key)
 			if err != nil {

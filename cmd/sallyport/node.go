@@ -52,8 +52,8 @@ standard output as soon as it is ready. What arrives goes to one of
 
 SIGTERM ends the node with exit status 0, an interrupt with 130. With --json,
 events go to standard output, one object per line: ready, then accepted, data
-(without a sink), wanted (of a forward) and ended, and address whenever the machine's networks have
-changed and its address with them.`,
+(without a sink), wanted (of a forward) and ended, and address whenever the
+machine's networks have changed and its address with them.`,
 		Example: `  sallyport node
   sallyport node --echo
   sallyport node --forward 127.0.0.1:22

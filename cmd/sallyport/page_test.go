@@ -147,6 +147,10 @@ func TestPage(t *testing.T) {
 	h.until(ctx, "document.querySelector('#opened').textContent.includes(' answers in ')")
 	h.until(ctx, "document.querySelector('.call rect.bar.won') !== null && document.querySelectorAll('.call circle.dot').length > 2")
 
+	// What was switched off did not fail, and how a lane ended is not told by its
+	// colour alone.
+	h.until(ctx, "[/^(direct|reverse) ✓$/, /^lan –$/].every((r) => [...document.querySelectorAll('.call text')].some((t) => r.test(t.textContent))) && document.querySelector('.bar.failed[data-lane=lan]') === null")
+
 	// A peer that can't be had.
 	h.do(ctx, chromedp.SetValue("#target", "<img src=x onerror=alert(1)>"), chromedp.Click("#open button"))
 	h.until(ctx, "document.querySelector('#opened').textContent.startsWith('address ')")
@@ -186,6 +190,7 @@ func TestPage(t *testing.T) {
 	}
 
 	h.pictures(ctx)
+	h.phone(ctx)
 	h.reload(ctx)
 	h.attack(ctx, b)
 }
@@ -200,7 +205,7 @@ func (h *household) pictures(ctx context.Context) {
 		if code == 6 {
 			mapping = "address- and port-dependent"
 		}
-		var got string
+		var got, stops string
 		h.do(ctx, chromedp.Evaluate(fmt.Sprintf(`(async () => {
 			const { picture } = await import("/nat.js");
 			const f = { answered: 1, asked: 1, mapping: %q };
@@ -210,7 +215,50 @@ func (h *household) pictures(ctx context.Context) {
 		if got != want {
 			h.t.Errorf("a NAT of type %d is drawn as %q, not %q", code, got, want)
 		}
+		// What does not get through ends at the outermost wall, however many
+		// there are, and in both layouts.
+		h.do(ctx, chromedp.Evaluate(fmt.Sprintf(`(async () => {
+			const { picture } = await import("/nat.js");
+			const f = { answered: 1, asked: 1, mapping: %q }, out = [];
+			for (const narrow of [false, true]) for (const levels of [1, 2, 3]) {
+				const g = picture({ type_code: %d, tcp: f, udp: f, local: "10.0.0.2", external: "203.0.113.7", delta: { kind: "independent", value: 2 }, levels, refusal: "dropped", about: "" }, narrow);
+				const [, from] = narrow ? ["x", "y"] : ["y", "x"], thick = narrow ? "height" : "width";
+				const walls = [...g.querySelectorAll(".wall")].map((w) => [Number(w.getAttribute(from)), Number(w.getAttribute(from)) + Number(w.getAttribute(thick))]);
+				for (const road of g.querySelectorAll(".road.shut:not([d*=m])")) { // but for the crosses
+					const n = road.getAttribute("d").match(/-?[0-9.]+/g).map(Number), end = narrow ? n[3] : n[2];
+					const gaps = walls.flatMap(([a, b]) => [Math.abs(a - end), Math.abs(b - end)]);
+					if (Math.min(...gaps) > 15 || walls.some(([a, b]) => end > a && end < b)) out.push(narrow + " " + levels + ": " + end);
+				}
+			}
+			return out.join(", ");
+		})()`, mapping, code), &stops, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+		if stops != "" {
+			h.t.Errorf("of a NAT of type %d, what is shut does not end at a wall: %s", code, stops)
+		}
 	}
+}
+
+// phone checks that the pictures fit a narrow screen, and that what is open and
+// has the focus stays so when they are drawn anew.
+func (h *household) phone(ctx context.Context) {
+	h.t.Helper()
+	h.do(ctx, chromedp.Evaluate("(() => { const s = document.querySelector('.call summary'); s.focus(); s.click(); })()", nil),
+		emulation.SetDeviceMetricsOverride(390, 900, 1, true))
+	h.until(ctx, "document.querySelector('.place svg')?.getAttribute('viewBox') === '0 0 360 300'")
+	for _, what := range []string{".place svg", ".call svg"} {
+		var fits bool
+		h.do(ctx, chromedp.Evaluate(fmt.Sprintf("[...document.querySelectorAll(%q)].every((s) => s.getBoundingClientRect().right <= innerWidth)", what), &fits))
+		if !fits {
+			h.t.Errorf("%s is wider than a phone", what)
+		}
+	}
+	var kept bool
+	h.do(ctx, chromedp.Evaluate("document.activeElement === document.querySelector('.call summary') && document.activeElement.parentElement.open && document.querySelectorAll('.call details li').length > 2", &kept),
+		emulation.ClearDeviceMetricsOverride())
+	if !kept {
+		h.t.Error("the steps of a call were shut, or lost the focus")
+	}
+	h.until(ctx, "document.querySelector('.place svg')?.getAttribute('viewBox') === '0 0 760 190'")
 }
 
 // reload checks that the tab stays in, and that the link lets nobody else in.

@@ -26,6 +26,9 @@ type gauge struct {
 	progress *transfer.Progress
 	terminal int // columns; 0 where there is none
 
+	asking  string    // what is said while the other side has not answered
+	since   time.Time // when that began
+	quietBy time.Time // when it is to be said
 	begun   time.Time // of the moving
 	from    int64     // bytes that were done then
 	said    transfer.Stage
@@ -33,9 +36,11 @@ type gauge struct {
 	resumed bool
 }
 
-// showProgress shows it until the returned function is called.
-func (a *app) showProgress(p *transfer.Progress) (stop func()) {
-	g := &gauge{app: a, progress: p, terminal: a.columns()}
+// showProgress shows it until the returned function is called. asking is what
+// is said when the other side takes its time to answer an offer; it may be empty.
+func (a *app) showProgress(p *transfer.Progress, asking string) (stop func()) {
+	g := &gauge{app: a, progress: p, terminal: a.columns(), asking: asking, since: time.Now()}
+	g.quietBy = g.since.Add(silence)
 	every := lineEvery
 	switch {
 	case a.json:
@@ -98,6 +103,13 @@ func (a *app) errFile() (*os.File, bool) {
 func (g *gauge) stage(s transfer.State, now time.Time) {
 	if s.Stage == transfer.Verifying && g.said < transfer.Verifying {
 		g.app.say("Verifying what is there already.")
+	}
+	if s.Stage <= transfer.Asking && g.asking != "" && !now.Before(g.quietBy) {
+		g.quietBy = now.Add(3 * repeat)
+		g.app.say("%s", g.asking)
+		if g.app.json {
+			emit(g.app.err, waitingEvent{"waiting", milliseconds(now.Sub(g.since)), g.asking})
+		}
 	}
 	if s.Stage >= transfer.Moving && g.begun.IsZero() {
 		g.begun, g.from = now, s.Bytes

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -57,7 +58,7 @@ and other events to standard error.`,
   sallyport receive`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 3 {
-				return fmt.Errorf("one CODE is enough; %q is too much", args[1])
+				return fmt.Errorf("one CODE is enough; %q is too much", args[3])
 			}
 			return nil
 		},
@@ -211,7 +212,7 @@ func (r *receiveCommand) take(ctx context.Context, words code.Code) (address.Add
 	if err == nil {
 		return peer.Address, nil
 	}
-	if ctx.Err() == nil && context.Cause(wait) == context.DeadlineExceeded {
+	if ctx.Err() == nil && !brokerless(err) && context.Cause(wait) == context.DeadlineExceeded {
 		return peer.Address, &failure{status: statusAbsent, what: fmt.Sprintf("no sender with this code was there for %v", short(r.wait)), hint: "check the number of the code, or wait longer with --wait", cause: err}
 	}
 	if f := explain(err); f.status == statusWrongCode {
@@ -282,7 +283,7 @@ func (r *receiveCommand) ask(ctx context.Context, from address.Key, o transfer.O
 		if !r.interactive() {
 			return &transfer.StopError{Reason: transfer.Unattended, Text: fmt.Sprintf("Not a terminal: add --yes to accept %s", describe(o))}
 		}
-		fmt.Fprintf(r.err, "%s offers %s.\nReceive it into %s? [y/N] ", from.Short(), describe(o), r.output)
+		fmt.Fprintf(r.err, "%s offers %s.\nReceive it into %s? [y/N] ", from.Short(), describe(o), r.where())
 		yes, err := r.typed(ctx)
 		if err != nil {
 			return err
@@ -343,7 +344,16 @@ func (r *receiveCommand) tellDone(took time.Duration) {
 		emit(r.out, movedEvent{"received", st.Count, st.Size, st.Here, milliseconds(took), names(r.offer)})
 		return
 	}
-	r.say("Received %s, verified, into %s.", describe(r.offer), r.output)
+	r.say("Received %s, verified, into %s.", describe(r.offer), r.where())
+}
+
+// where is what the folder is called in a sentence, at the end of which a lone
+// dot would not be seen, or be taken for the parent.
+func (r *receiveCommand) where() string {
+	if filepath.Clean(r.output) == "." {
+		return "this folder"
+	}
+	return r.output
 }
 
 // namesShown is how many names of an offer are told.

@@ -17,6 +17,7 @@ type app struct {
 	verbose  bool // -v
 	quiet    bool // --quiet: nothing but results and errors
 	running  bool // the command line was understood
+	args     []string
 }
 
 func newApp() *app {
@@ -27,6 +28,7 @@ func newApp() *app {
 func (a *app) interactive() bool { return term.IsTerminal(int(a.in.Fd())) }
 
 func newRoot(a *app) *cobra.Command {
+	version := false
 	root := &cobra.Command{
 		Use:   "sallyport",
 		Short: "Direct connections between machines, whatever NATs stand between them",
@@ -48,12 +50,16 @@ is absent, 5 no network, 6 refused by the peer, 130 interrupted, 143 terminated
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args:              cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
+			if version {
+				return newVersion(a).RunE(c, nil)
+			}
 			if len(args) == 0 {
 				return c.Help()
 			}
 			return unknownCommand(c, args[0])
 		},
 	}
+	root.Flags().BoolVar(&version, "version", false, "say which version this is")
 	root.SuggestionsMinimumDistance = 2
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -103,7 +109,7 @@ Commands:
 {{- if .HasAvailableLocalFlags}}
 
 Flags:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}
 {{- end}}
 {{- if .HasExample}}
 

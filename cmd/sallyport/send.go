@@ -26,6 +26,8 @@ type sendCommand struct {
 	to     string
 	wait   time.Duration
 	withQR bool
+	toCopy bool
+	board  clipboard
 	anew   bool
 	slow   string // --limit
 	limit  int64  // bytes a second
@@ -67,15 +69,28 @@ other events to standard error.`,
 	fs.StringVar(&s.to, "to", "", "the `TARGET`, where the last argument could also be a file")
 	fs.DurationVar(&s.wait, "wait", firstWait, "wait for the receiver as long as `D`")
 	fs.BoolVar(&s.withQR, "qr", false, "draw the code as a QR code, too")
+	fs.BoolVar(&s.toCopy, "copy", false, "put the command for the other side on the clipboard, where the terminal lets it (OSC 52)")
 	fs.BoolVar(&s.anew, "new", false, "show a new code, even where an earlier one was cut off")
 	fs.StringVar(&s.slow, "limit", "", "send at most `RATE` bytes a second, as 500k or 2M (default: no limit)")
 	fs.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but the code and errors")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if c.Flags().Changed("to") && s.to == "" {
+			return misused("leave --to out for a code", "--to names nobody")
+		}
+		if s.withQR && a.json {
+			return misused("leave one of them out", "--json draws no QR code")
+		}
 		if err := s.settle(args); err != nil {
 			return err
 		}
 		if err := s.flags.settle(a, c); err != nil {
 			return err
+		}
+		if s.toCopy {
+			var err error
+			if s.board, err = openClipboard(); err != nil {
+				return err
+			}
 		}
 		return s.run(c.Context())
 	}
@@ -102,12 +117,16 @@ func (s *sendCommand) settle(args []string) error {
 		if path == "-" {
 			return misused(`try "sallyport node < FILE" and "sallyport connect ADDRESS", which are pipes`, "standard input can't be sent as a file")
 		}
-		if _, err := os.Stat(path); err != nil {
+		info, err := os.Stat(path)
+		if err != nil {
 			why := "can't be read"
 			if errors.Is(err, fs.ErrNotExist) {
 				why = "is not there"
 			}
 			return &failure{status: statusMisused, what: fmt.Sprintf("%q %s", path, why), hint: "try it with a file or folder that is", cause: err}
+		}
+		if !info.IsDir() && !info.Mode().IsRegular() {
+			return misused("try it with a file or folder", "%q is neither a file nor a folder", path)
 		}
 		if _, err := transfer.TopName(path); err != nil {
 			return explainName(err)
@@ -330,6 +349,9 @@ func (s *sendCommand) show(text string) {
 		words = append(words, "--stun", at)
 	}
 	command := strings.Join(append(words, text), " ")
+	if s.toCopy {
+		s.board.put(command)
+	}
 	if s.json {
 		emit(s.out, codeEvent{"code", text, command})
 		return
@@ -352,7 +374,7 @@ func (s *sendCommand) taken(ctx context.Context, o *code.Offering, p *pending) e
 	case ctx.Err() != nil:
 		s.say("Nobody has used the code, and it is void now.")
 		return ctx.Err()
-	case context.Cause(wait) == context.DeadlineExceeded:
+	case !brokerless(err) && context.Cause(wait) == context.DeadlineExceeded:
 		return &failure{status: statusAbsent, what: fmt.Sprintf("nobody used the code for %v", short(s.wait)), hint: "try again, and longer with --wait", cause: err}
 	default:
 		if f := explain(err); f.status == statusWrongCode {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/nat/errno"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
@@ -166,13 +167,13 @@ func forward(service string) sink {
 // plainly puts the errors that connections end with into words.
 func plainly(err error) string {
 	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.ErrUnexpectedEOF), errno.Is(err, syscall.ECONNRESET), errno.Is(err, syscall.EPIPE):
 		return "the connection was cut"
-	case errors.Is(err, syscall.ETIMEDOUT):
+	case errno.Is(err, syscall.ETIMEDOUT):
 		return "the peer has vanished"
 	case errors.Is(err, net.ErrClosed):
 		return "the connection was closed"
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errno.Is(err, syscall.ECONNREFUSED):
 		return "the service does not answer: connection refused"
 	}
 	return err.Error()

@@ -58,13 +58,15 @@ func newStage(inLab bool) (*stage, error) {
 		return nil, failed(err, "", "no room for temporary files: %v", err)
 	}
 	s := &stage{dir: dir, exe: exe, machines: make(map[string]*machine), cancel: func() {}}
-	// By this name the program is found from shells on the hosts, too.
-	err = os.Mkdir(filepath.Join(dir, "bin"), 0o700)
-	if err == nil {
-		err = os.Symlink(exe, filepath.Join(dir, "bin", "sallyport"))
-	}
-	if err == nil && inLab {
-		s.lab, err = natlab.New(natlab.Config{})
+	if inLab {
+		// By this name the program is found from shells on the hosts, too.
+		err = os.Mkdir(filepath.Join(dir, "bin"), 0o700)
+		if err == nil {
+			err = os.Symlink(exe, filepath.Join(dir, "bin", "sallyport"))
+		}
+		if err == nil {
+			s.lab, err = natlab.New(natlab.Config{})
+		}
 	}
 	if err != nil {
 		s.close()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/sallyport-net/sallyport/nat/errno"
 	"github.com/sallyport-net/sallyport/node"
 )
 
@@ -67,7 +68,7 @@ func interfaceNames() []string {
 // same home has it.
 func (a *app) startNode(ctx context.Context, cfg node.Config, spare bool) (*node.Node, error) {
 	n, err := node.New(ctx, cfg)
-	taken := errors.Is(err, syscall.EADDRINUSE)
+	taken := errno.Is(err, syscall.EADDRINUSE)
 	if taken && spare && cfg.Port != 0 {
 		cfg.Port = 0
 		n, err = node.New(ctx, cfg)

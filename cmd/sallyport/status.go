@@ -3,9 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/link"
@@ -76,6 +80,9 @@ func explain(err error) *failure {
 	}
 	var h interface{ Hint() string }
 	f = &failure{status: statusFailed, what: err.Error()}
+	if path, bare := err.(*fs.PathError); bare {
+		f.what, f.cause = fmt.Sprintf("%q can't be used: %v", path.Path, path.Err), err
+	}
 	if errors.As(err, &h) {
 		f.hint = h.Hint()
 	}
@@ -102,6 +109,10 @@ func (a *app) report(c *cobra.Command, err, cause error) int {
 		return sig.status()
 	}
 	if !a.running {
+		a.json = a.json || asksForJSON(a.args) // a flag before it may be the one that is wrong
+		if c == c.Root() && len(a.args) > 0 && !strings.HasPrefix(a.args[0], "-") {
+			err = unknownCommand(c, a.args[0]) // which flags it has can't be said
+		}
 		err = misusedByCobra(c, err)
 	}
 	f := explain(err)
@@ -122,6 +133,14 @@ func (a *app) report(c *cobra.Command, err, cause error) int {
 	}
 	_, _ = a.err.Write([]byte(b.String()))
 	return f.status
+}
+
+// asksForJSON reports whether a command line that was not understood has --json.
+func asksForJSON(args []string) bool {
+	if n := slices.Index(args, "--"); n >= 0 {
+		args = args[:n]
+	}
+	return slices.Contains(args, "--json")
 }
 
 type errorEvent struct {
@@ -146,8 +165,42 @@ func misusedByCobra(c *cobra.Command, err error) error {
 	if errors.As(err, &f) {
 		return err
 	}
+	var bad *pflag.InvalidValueError
+	if errors.As(err, &bad) {
+		return misused("try "+c.CommandPath()+" --help", "--%s %q is not %s", bad.GetFlag().Name, bad.GetValue(), wantedBy(bad.GetFlag()))
+	}
 	what, _, _ := strings.Cut(err.Error(), "\n")
 	return misused("try "+c.CommandPath()+" --help", "%s", what)
+}
+
+// wantedBy says what a flag takes.
+func wantedBy(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "duration":
+		return "a time, such as 90s or 10m"
+	case "uint16":
+		return "a number from 0 to 65535"
+	case "bool":
+		return "true or false"
+	case "stringSlice":
+		return "a list with commas between, and its quotes closed"
+	}
+	return "a number"
+}
+
+// withoutCalls is what err says of a file, less the names of the system's calls
+// and of the paths that they were given.
+func withoutCalls(err error) string {
+	text := err.Error()
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return strings.Replace(text, path.Error(), path.Err.Error(), 1)
+	case errors.As(err, &link):
+		return strings.Replace(text, link.Error(), link.Err.Error(), 1)
+	}
+	return text
 }
 
 // oneTarget wants the peer that a command is about, and nothing else.

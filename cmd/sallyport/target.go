@@ -56,7 +56,7 @@ func (a *app) places(f *nodeFlags) (nickname.Places, error) {
 func homeFile(name string) (string, error) {
 	dir, err := configDir()
 	if err != nil {
-		return "", failed(err, "", "there is no home directory to keep names in")
+		return "", failed(err, "try it with HOME set", "there is no home directory to keep names in")
 	}
 	return filepath.Join(dir, name), nil
 }
@@ -114,10 +114,25 @@ func unknownTarget(target string, err error) error {
 	var parse *address.ParseError
 	if errors.As(err, &parse) && parse.Failure == address.UnknownForm {
 		if _, bad := nickname.ParseLabel(target); bad == nil {
-			return misused("try \"sallyport contact list\", or copy the whole address", "%q is neither a contact nor an address", target)
+			return misused(nearContact(target), "%q is neither a contact nor an address", target)
 		}
 	}
 	return err
+}
+
+// nearContact is what to try in place of a name that no contact has.
+func nearContact(target string) string {
+	var names []string
+	if all, err := contacts(); err == nil {
+		list, _ := all.List() // a damaged file was told of already
+		for _, one := range list {
+			names = append(names, one.Name)
+		}
+	}
+	if near := nearest(strings.ToLower(target), names); near != "" {
+		return fmt.Sprintf("try %q, which is a contact", near)
+	}
+	return "try \"sallyport contact list\", or copy the whole address"
 }
 
 func (a *app) tellResolved(found nickname.Resolution) {
@@ -172,9 +187,9 @@ func explainNaming(err error) *failure {
 	case errors.As(err, &bad):
 		return &failure{status: statusMisused, what: bad.Error(), hint: "try a name such as alice.peer", cause: nil}
 	case errors.As(err, &store):
-		return &failure{status: unansweredStatus(store.Answers), what: store.Error(), hint: store.Hint(), cause: err}
+		return &failure{status: unansweredStatus(store.Answers), what: store.Error(), hint: store.Hint(), cause: errors.Join(store.Unwrap()...)}
 	case errors.As(err, &lookup):
-		f := &failure{status: statusFailed, what: lookup.Error(), hint: lookup.Hint()}
+		f := &failure{status: statusFailed, what: lookup.Error(), hint: lookup.Hint(), cause: errors.Join(lookup.Unwrap()...)}
 		switch {
 		case errors.Is(lookup.Cause, nickname.ErrNotFound):
 			f.status = statusAbsent

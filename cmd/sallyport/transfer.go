@@ -74,7 +74,11 @@ func goesOn(err error) bool {
 
 // over does the transfer over c, and ends that.
 func (m *move) over(ctx context.Context, c *node.Conn) error {
-	stop := m.showProgress(m.progress)
+	asking := ""
+	if m.sending {
+		asking = "Waiting for the receiver, who may still have to say yes."
+	}
+	stop := m.showProgress(m.progress, asking)
 	err := m.carry(ctx, c)
 	stop()
 	var told *transfer.StopError
@@ -329,6 +333,7 @@ func (m *move) reach(ctx context.Context, n *node.Node, peer address.Address, de
 func (m *move) explain(err error) *failure {
 	var stop *transfer.StopError
 	var path *fs.PathError
+	var link *os.LinkError
 	var f *failure
 	switch {
 	case errors.As(err, &f):
@@ -346,11 +351,11 @@ func (m *move) explain(err error) *failure {
 	case errors.As(err, &stop) && !stop.Remote && stop.Reason == transfer.Unattended:
 		return &failure{status: statusMisused, what: stop.Text, hint: "run the same command again with --yes"}
 	case errors.As(err, &stop) && !stop.Remote && !m.sending:
-		return &failure{status: statusFailed, what: stop.Text, hint: "try a new code, with --overwrite or with another folder for --output"}
+		return &failure{status: statusFailed, what: stop.Text, hint: "try a new code, with --overwrite where files differ, or with another folder for --output"}
 	case errors.As(err, &stop):
 		return &failure{status: statusFailed, what: stop.Error()}
-	case errors.As(err, &path):
-		return &failure{status: statusFailed, what: err.Error(), hint: "try again when the file or folder can be used; what has arrived is kept", cause: err}
+	case errors.As(err, &path), errors.As(err, &link):
+		return &failure{status: statusFailed, what: withoutCalls(err), hint: "try again when the file or folder can be used; what has arrived is kept", cause: err}
 	}
 	return explain(explainCut(err))
 }

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/nat/errno"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 )
@@ -191,7 +192,7 @@ func (u *up) listenTCP() (net.Listener, error) {
 		at = defaultListen
 	}
 	l, err := net.Listen("tcp4", at)
-	if u.listen == "" && errors.Is(err, syscall.EADDRINUSE) {
+	if u.listen == "" && errno.Is(err, syscall.EADDRINUSE) {
 		u.say("Note: %s is taken, so that the API is on another port.", at)
 		l, err = net.Listen("tcp4", "127.0.0.1:0")
 	}

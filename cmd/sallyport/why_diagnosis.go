@@ -277,12 +277,15 @@ func (e evidence) strategyStep(s node.Strategy) whyStep {
 			if what, moot := strings.CutPrefix(f.Err.Error(), "not tried: "); moot {
 				return whyStep{name, stepSkipped, what}
 			}
+			if brokerless(f.Err) { // what each endpoint met is a long list, and the brokers have their step
+				return whyStep{name, stepFailed, "no broker to send a signal over"}
+			}
 			return whyStep{name, stepFailed, f.Err.Error()}
 		}
 	}
 	for _, m := range slices.Backward(e.timeline) {
 		if m.Strategy == s {
-			return whyStep{name, stepSkipped, m.What}
+			return whyStep{name, stepSkipped, strings.TrimPrefix(m.What, "ended: not tried: ")}
 		}
 	}
 	if e.via != "" {

@@ -51,6 +51,8 @@ func TestDiagnose(t *testing.T) {
 	fine := base
 	fine.via, fine.remote, fine.took = node.Punch, "198.51.100.9:4001", 120*time.Millisecond
 	fine.timeline = []node.Event{{Strategy: node.Punch, What: "standing, both mappings stand"}, {At: time.Second, Strategy: node.Punch, What: "proven"}}
+	switchedOff := fine
+	switchedOff.timeline = append([]node.Event{{Strategy: node.LAN, What: "ended: not tried: switched off here"}}, fine.timeline...)
 	unplugged := failing(statusNoNetwork, node.Failure{Strategy: node.Punch, Err: noBroker})
 	unplugged.reports = nil
 
@@ -61,10 +63,11 @@ func TestDiagnose(t *testing.T) {
 		has    []string // in what is printed
 	}{
 		"fine":           {fine, "", 0, []string{"A connection is possible: with 198.51.100.9:4001, through the NATs", "plan       ok      standing", "signal     ok", "lan        -       another way was faster"}},
+		"no lan":         {switchedOff, "", 0, []string{"lan        -       switched off here\n"}},
 		"bad address":    {evidence{target: "x", naming: &failure{status: statusMisused, what: "no", hint: "copy it"}}, "name", statusMisused, []string{"What would help: copy it."}},
 		"unplugged":      {unplugged, "network", statusNoNetwork, []string{"no address on any network"}},
 		"no network":     {offline, "network", statusNoNetwork, []string{"192.168.1.10: nothing outside answers", "stun       FAILED"}},
-		"no broker":      {unsignalled, "brokers", statusNoNetwork, []string{"none of tcp://192.0.2.1:1883 is reached", "signal     -       there is no broker"}},
+		"no broker":      {unsignalled, "brokers", statusNoNetwork, []string{"none of tcp://192.0.2.1:1883 is reached", "signal     -       there is no broker", "punch      FAILED  no broker to send a signal over\n"}},
 		"their broker":   {theirs, "brokers", statusNoNetwork, []string{"ours are reached, but none on which the peer listens"}},
 		"absent":         {silent, "signal", statusAbsent, []string{"5 copies were sent within 2s, and never acknowledged"}},
 		"deaf":           {deaf, "punch", statusFailed, []string{"signal     ok      the peer has acknowledged it"}},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/errno"
 )
 
 var (
@@ -76,7 +77,7 @@ func (a *asker) read() {
 			return
 		}
 		if err != nil {
-			if errors.Is(err, syscall.ECONNREFUSED) {
+			if errno.Is(err, syscall.ECONNREFUSED) {
 				continue // an ICMP error, of which we cannot tell whom it is about
 			}
 			return

@@ -12,6 +12,7 @@ import (
 	"github.com/pion/stun/v2"
 
 	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/errno"
 )
 
 // Two attributes of our own, of the range that a receiver ignores if it does
@@ -121,12 +122,12 @@ func callOnce(ctx context.Context, from netip.Addr, to netip.AddrPort) (callResu
 		tcp := c.(*net.TCPConn)
 		_ = tcp.SetLinger(0)
 		return callTaken, tcp
-	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
+	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded), errno.Is(err, syscall.ETIMEDOUT):
 		return callSilent, nil
-	case errors.Is(err, syscall.ECONNREFUSED) && !errs.icmp():
+	case errno.Is(err, syscall.ECONNREFUSED) && !errs.icmp():
 		return callReset, nil
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
-		errors.Is(err, syscall.EACCES), errors.Is(err, syscall.ENOPROTOOPT):
+	case errno.Is(err, syscall.ECONNREFUSED), errno.Is(err, syscall.EHOSTUNREACH), errno.Is(err, syscall.ENETUNREACH),
+		errno.Is(err, syscall.EACCES), errno.Is(err, syscall.ENOPROTOOPT):
 		return callUnreachable, nil
 	}
 	return notCalled, nil // our own fault

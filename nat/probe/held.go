@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/errno"
 )
 
 // MapConfig says which local port to map, and whom to ask.
@@ -198,7 +199,7 @@ func mapPort(ctx context.Context, cfg MapConfig, local netip.AddrPort, servers [
 
 // dialled reports whether a SYN may have left before err.
 func dialled(err error) bool {
-	return err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.EADDRINUSE)
+	return err != nil && !errno.Is(err, syscall.EADDRNOTAVAIL) && !errno.Is(err, syscall.EADDRINUSE)
 }
 
 func mapOne(ctx context.Context, cfg MapConfig, local netip.AddrPort, t target, begun func()) (*Held, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-reuseport"
 
 	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/errno"
 )
 
 const (
@@ -202,7 +203,7 @@ func listenOwn(ctx context.Context, lc net.ListenConfig, local netip.Addr) (net.
 		if l, err = lc.Listen(ctx, "tcp", netip.AddrPortFrom(local, port).String()); err == nil {
 			return l, nil
 		}
-		if !errors.Is(err, syscall.EADDRINUSE) {
+		if !errno.Is(err, syscall.EADDRINUSE) {
 			return nil, err
 		}
 	}

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/errno"
 )
 
 // runTCP dials every server from the warm port, then looks at other ports and
@@ -153,7 +153,7 @@ func (h *tcpHand) ask(ctx context.Context, d dialer, to netip.AddrPort, pays int
 		if time.Since(start) > time.Second {
 			spent = 3
 		}
-		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) {
+		if errno.Is(err, syscall.EADDRINUSE) || errno.Is(err, syscall.EADDRNOTAVAIL) {
 			spent = 0
 		}
 		h.p.tcpBudget.give(pays - spent)
@@ -231,7 +231,7 @@ func (h *tcpHand) burst(ctx context.Context, locals []uint16, servers []netip.Ad
 		d := dialer{netip.AddrPortFrom(h.p.local, port), false, h.p.cfg.Control}
 		h.inOrder(&wg, func(begun func()) {
 			_, err := h.ask(ctx, d, servers[i%len(servers)], packetsPerQuick, begun)
-			if errors.Is(err, syscall.EADDRINUSE) {
+			if errno.Is(err, syscall.EADDRINUSE) {
 				taken.Store(true)
 			}
 			if err != nil {

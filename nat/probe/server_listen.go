@@ -1,10 +1,11 @@
 package probe
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"syscall"
+
+	"github.com/sallyport-net/sallyport/nat/errno"
 )
 
 // bindTries is how often ports are drawn anew when they may be any and one of
@@ -21,7 +22,7 @@ func (s *Server) listen() error {
 		s.closeSpots()
 		s.spots = nil
 		any := s.cfg.Primary.Port() == 0 || !s.cfg.OnePort && s.cfg.Alternate.Port() == 0
-		if !any || !errors.Is(err, syscall.EADDRINUSE) {
+		if !any || !errno.Is(err, syscall.EADDRINUSE) {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/nat/errno"
 	"github.com/sallyport-net/sallyport/signaling/seal"
 )
 
@@ -172,7 +173,7 @@ func (s *Server) join(joined map[membership]bool) {
 			}
 			// The membership of a link that was away for a while may have lasted.
 			err := c.join(l)
-			if here[m] = err == nil || errors.Is(err, syscall.EADDRINUSE); !here[m] {
+			if here[m] = err == nil || errno.Is(err, syscall.EADDRINUSE); !here[m] {
 				s.cfg.Logger.Debug("lan: not joined", "link", l.Name, "error", err)
 			}
 		}

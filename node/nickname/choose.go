@@ -17,6 +17,15 @@ type Answer struct {
 }
 
 // found reports whether there is a record.
+// reason is why there is no record, in a few words. What a place met that could
+// not be reached may be a long list of endpoints, and is left to Unwrap.
+func (a Answer) reason() string {
+	if errors.Is(a.Err, ErrNoAnswer) {
+		return ErrNoAnswer.Error()
+	}
+	return a.Err.Error()
+}
+
 func (a Answer) found() bool { return a.Err == nil && !a.Record.Key.IsZero() }
 
 // Pin is what is remembered of a name.
@@ -49,6 +58,9 @@ type LookupError struct {
 }
 
 func (e *LookupError) Error() string {
+	if len(e.Answers) == 1 && errors.Is(e.Answers[0].Err, ErrNoRegistry) {
+		return fmt.Sprintf("%s: %v", e.Name, e.Answers[0].Err) // nobody was asked
+	}
 	var b strings.Builder
 	told := -1 // the answer that tells of the cause, and more, if one alone does
 	for n, a := range e.Answers {
@@ -71,7 +83,7 @@ func (e *LookupError) Error() string {
 		case n == told, errors.Is(e.Cause, ErrNotFound) && a.Err == nil:
 			continue // said already
 		case a.Err != nil:
-			fmt.Fprintf(&b, "%s%s: %v", sep, a.Place, a.Err)
+			fmt.Fprintf(&b, "%s%s: %s", sep, a.Place, a.reason())
 		case !a.Record.Key.IsZero():
 			fmt.Fprintf(&b, "%s%s: %s", sep, a.Place, a.Record.Key)
 		default:

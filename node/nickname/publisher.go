@@ -34,7 +34,7 @@ func (e *StoreError) Error() string {
 	sep := ": "
 	for _, a := range e.Answers {
 		if a.Err != nil {
-			text += fmt.Sprintf("%s%s: %v", sep, a.Place, a.Err)
+			text += fmt.Sprintf("%s%s: %s", sep, a.Place, a.reason())
 			sep = "; "
 		}
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/pion/turn/v5"
 	"golang.org/x/time/rate"
+
+	"github.com/sallyport-net/sallyport/nat/errno"
 )
 
 // places makes the endpoints of allocations.
@@ -91,7 +93,7 @@ func (p *places) listen(network string) (l *net.TCPListener, err error) {
 	for n := range min(ports, maxPortTries) {
 		port := p.cfg.FirstPort + uint16((from+n)%ports)
 		l, err = net.ListenTCP(network, net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.host, port)))
-		if !errors.Is(err, syscall.EADDRINUSE) {
+		if !errno.Is(err, syscall.EADDRINUSE) {
 			break
 		}
 	}

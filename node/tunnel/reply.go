@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"syscall"
+
+	"github.com/sallyport-net/sallyport/nat/errno"
 )
 
 // Status is the answer to a request.
@@ -57,13 +59,13 @@ func StatusOf(err error) Status {
 	switch {
 	case err == nil:
 		return Done
-	case errors.Is(err, ErrNotAllowed), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+	case errors.Is(err, ErrNotAllowed), errno.Is(err, syscall.EACCES), errno.Is(err, syscall.EPERM):
 		return NotAllowed
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+	case errno.Is(err, syscall.ECONNREFUSED), errno.Is(err, syscall.ECONNRESET):
 		return Refused
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errno.Is(err, syscall.EHOSTUNREACH), errno.Is(err, syscall.ENETUNREACH), errno.Is(err, syscall.EADDRNOTAVAIL):
 		return Unreachable
-	case errors.Is(err, syscall.EADDRINUSE):
+	case errno.Is(err, syscall.EADDRINUSE):
 		return Taken
 	case errors.As(err, &dns) && !dns.IsTimeout:
 		return NotFound

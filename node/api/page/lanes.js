@@ -3,7 +3,7 @@
 import { svg, html, ms, short } from "/draw.js";
 
 const lanes = ["signalling", "lan", "direct", "reverse", "punch", "relay"];
-const left = 90, width = 660, height = 24;
+const left = 90, height = 24;
 
 export class Call {
   constructor(e) {
@@ -14,12 +14,17 @@ export class Call {
     this.steps = [];
     this.end = null;
     this.element = html("article", { class: "call", "data-call": e.call });
+    // Made once, and only filled anew: it may be open, and have the focus.
+    this.list = html("ol");
+    this.head = html("div");
+    this.element.append(this.head, html("details", {}, html("summary", {}, "Every step"), this.list));
   }
 
   step(e) { this.steps.push(e); }
   finish(e) { this.end = e; }
 
-  draw(now) {
+  draw(now, narrow) {
+    const width = narrow ? 250 : 660;
     const took = this.end ? this.end.ms : Math.max(now - this.begun, ...this.steps.map((s) => s.ms), 1);
     const scale = width / Math.max(took, 1);
     const used = lanes.filter((l) => this.steps.some((s) => (s.strategy || "signalling") === l));
@@ -28,12 +33,12 @@ export class Call {
       const y = k * height;
       const steps = this.steps.filter((s) => (s.strategy || "signalling") === lane);
       const last = steps[steps.length - 1];
-      const over = last.what.startsWith("ended: ");
+      const over = last.what.startsWith("ended: "), failed = over && !last.what.startsWith("ended: not tried: ");
       const won = this.end && this.end.via === lane && !this.end.error;
       const from = steps[0].ms, to = won ? took : over || lane === "signalling" ? last.ms : took;
-      g.append(svg("text", { x: 0, y: y + 16 }, lane),
+      g.append(svg("text", { x: 0, y: y + 16 }, lane + (won ? " ✓" : failed ? " ✗" : over ? " –" : "")), // what colours say, too
         svg("rect", { class: "lane", x: left, y: y + 3, width, height: height - 6, rx: 4 }),
-        svg("rect", { class: "bar" + (won ? " won" : over ? " failed" : ""), "data-lane": lane, x: left + from * scale, y: y + 5, width: Math.max((to - from) * scale, 3), height: height - 10, rx: 3 }));
+        svg("rect", { class: "bar" + (won ? " won" : failed ? " failed" : ""), "data-lane": lane, x: left + from * scale, y: y + 5, width: Math.max((to - from) * scale, 3), height: height - 10, rx: 3 }));
       for (const s of steps) {
         g.append(svg("circle", { class: "dot", cx: left + Math.min(s.ms, took) * scale, cy: y + height / 2, r: 3 }, svg("title", {}, `${ms(s.ms)}: ${s.what}`)));
       }
@@ -42,11 +47,7 @@ export class Call {
     g.append(svg("text", { class: "soft", x: left, y }, "0"), svg("text", { class: "soft", x: left + width, y, "text-anchor": "end" }, ms(took)));
     const why = { connect: "", rescue: ", to rescue a session", improve: ", for something better than a relay" }[this.purpose] ?? "";
     const how = !this.end ? "under way" : this.end.error ? this.end.error : `connected by ${this.end.via} in ${ms(this.end.ms)}`;
-    const open = this.element.querySelector("details")?.open;
-    const details = html("details", {}, html("summary", {}, "Every step"),
-      html("ol", {}, ...this.steps.map((s) => html("li", {}, `${ms(s.ms)} ${s.strategy || "signalling"}: ${s.what}`))));
-    details.open = Boolean(open);
-    this.element.replaceChildren(html("h3", {}, `To ${short(this.peer)}${why}`),
-      html("p", { class: "how" + (this.end?.error ? " bad" : "") }, how), g, details);
+    this.list.append(...this.steps.slice(this.list.children.length).map((s) => html("li", {}, `${ms(s.ms)} ${s.strategy || "signalling"}: ${s.what}`)));
+    this.head.replaceChildren(html("h3", {}, `To ${short(this.peer)}${why}`), html("p", { class: "how" + (this.end?.error ? " bad" : "") }, how), g);
   }
 }

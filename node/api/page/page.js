@@ -8,6 +8,7 @@ const $ = (id) => document.getElementById(id);
 const calls = new Map(), rates = new Map();
 const maxCalls = 20, seconds = 60;
 let drawnNAT = "", drawnCode = "";
+const narrow = matchMedia("(max-width: 40rem)"); // as in page.css
 
 function say(text, bad) {
   $("state").textContent = text;
@@ -39,9 +40,9 @@ function rate(s, now) {
 
 function spark(r) {
   const most = Math.max(...r.up, ...r.down, 1);
-  const line = (list, cls) => svg("polyline", { class: "spark " + cls, points: list.map((v, k) => `${(k * 120) / (seconds - 1)},${23 - (21 * v) / most}`).join(" ") });
+  const line = (list, cls) => svg("polyline", { class: "spark " + cls, points: list.map((v, k) => `${120 - ((list.length - 1 - k) * 120) / (seconds - 1)},${23 - (21 * v) / most}`).join(" ") });
   const now = (r.up.at(-1) ?? 0) + (r.down.at(-1) ?? 0);
-  return html("span", {}, svg("svg", { width: 120, height: 24, role: "img", "aria-label": "Throughput" }, line(r.down, "down"), line(r.up, "up")), " " + bytes(Math.round(now)) + "/s");
+  return html("span", { class: "rate" }, svg("svg", { width: 120, height: 24, role: "img", "aria-label": "Throughput" }, line(r.down, "down"), line(r.up, "up")), " " + bytes(Math.round(now)) + "/s");
 }
 
 function drawPeers(sessions) {
@@ -64,7 +65,7 @@ async function refresh() {
   $("brokers").replaceChildren(...st.brokers.map((b) => html("li", { class: b.open ? "up" : "down" }, (b.endpoint || b.broker) + (b.rtt_ms ? `, ${ms(b.rtt_ms)}` : ""))));
   const nat = JSON.stringify(st.interfaces);
   if (nat !== drawnNAT) {
-    $("nat").replaceChildren(...places(st.interfaces));
+    $("nat").replaceChildren(...places(st.interfaces, narrow.matches));
     drawnNAT = nat;
   }
   drawPeers(st.sessions);
@@ -85,7 +86,7 @@ function happened(e) {
   const c = calls.get(e.call);
   if (c && e.event === "step") c.step(e);
   if (c && e.event === "call_ended") c.finish(e);
-  if (c) c.draw(Date.now());
+  if (c) c.draw(Date.now(), narrow.matches);
   $("no-calls").hidden = calls.size > 0;
 }
 
@@ -105,6 +106,11 @@ async function follow() {
     await new Promise((done) => setTimeout(done, 1000));
   }
 }
+
+narrow.addEventListener("change", () => { // a phone was turned
+  drawnNAT = "";
+  for (const c of calls.values()) c.draw(Date.now(), narrow.matches);
+});
 
 $("copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText($("compact").textContent);
@@ -134,7 +140,7 @@ try {
   follow();
   setInterval(() => {
     refresh().catch((err) => say(err instanceof Refused ? err.message + '. Run "sallyport status --open" for a new link.' : "The node does not answer.", true));
-    for (const c of calls.values()) if (!c.end) c.draw(Date.now());
+    for (const c of calls.values()) if (!c.end) c.draw(Date.now(), narrow.matches);
   }, 1000);
 } catch (err) {
   say(err.message + '. Run "sallyport status --open" for a link.', true);
