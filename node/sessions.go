@@ -1,6 +1,8 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -59,14 +61,18 @@ func (l *sessions) all(ok func(*session.Session) bool) []*session.Session {
 	return found
 }
 
-// reuse opens a stream on a session with peer, if one is alive.
-func (n *Node) reuse(peer address.Key, echo bool) *Conn {
+// reuse opens a stream on a session with peer, if one is alive. The error is of a
+// peer that takes no such stream, on any session.
+func (n *Node) reuse(ctx context.Context, peer address.Key, how opening) (*Conn, error) {
 	for _, s := range n.sessions.all(func(s *session.Session) bool { return s.Peer() == peer }) {
-		if t, err := s.Open(echo); err == nil {
-			return &Conn{Stream: t, log: []Event{{What: "a stream of the session that is there"}}}
+		switch t, err := how(ctx, s); {
+		case err == nil:
+			return &Conn{Stream: t, log: []Event{{What: "a stream of the session that is there"}}}, nil
+		case errors.Is(err, session.ErrTooOld), ctx.Err() != nil:
+			return nil, err
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // begin makes a nominated link a session. peer is whom to call when the path is
@@ -114,6 +120,8 @@ func (n *Node) take(t *session.Stream) error {
 			return link.ErrRefused
 		}
 		return nil
+	case t.Tunnel() && !n.cfg.Tunnels:
+		return session.ErrNotServed
 	}
 	select {
 	case n.backlog <- &Conn{Stream: t}:

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"sync"
 	"time"
@@ -46,7 +45,8 @@ type Config struct {
 	// Path describes the first link; Session.Path gives it back.
 	Path any
 	// Accept takes a stream that the peer opened, or says by which error not:
-	// link.ErrBusy or link.ErrRefused. It must not block. Nil refuses all.
+	// link.ErrBusy, link.ErrRefused or ErrNotServed. It must not block. Nil
+	// refuses all.
 	Accept func(*Stream) error
 	// Need is called in a goroutine of its own, once for each time that the link
 	// is suspect or lost and has streams worth saving. Resume is the answer to
@@ -100,14 +100,15 @@ type Session struct {
 	ackNow   bool
 	pong     [][8]byte // to be sent
 
-	streams  map[uint32]*Stream
-	nextID   uint32
-	lastID   uint32 // highest of the peer's
-	theirs   int    // streams that the peer opened
-	windows  int    // sum of the receive windows
-	parting  uint64 // one above the last frame of streams that we closed first
-	closing  bool   // CLOSING is sent
-	finished bool   // CLOSING has come
+	streams    map[uint32]*Stream
+	nextID     uint32
+	lastID     uint32 // highest of the peer's
+	theirs     int    // streams that the peer opened
+	theirKinds byte   // that the peer knows, as bits; 0 until it has told
+	windows    int    // sum of the receive windows
+	parting    uint64 // one above the last frame of streams that we closed first
+	closing    bool   // CLOSING is sent
+	finished   bool   // CLOSING has come
 
 	pulse pulse
 	timer *time.Timer // of the pulse
@@ -247,13 +248,10 @@ func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s
 func (s *Session) Open(echo bool) (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.finished || !s.alive() || s.nextID > math.MaxUint32-2 {
-		return nil, ErrEnding
+	if echo {
+		return s.open(codeEcho)
 	}
-	t := s.newStream(s.nextID, echo, false)
-	s.nextID += 2
-	s.control(frameOpen, byte(t.kind()), t.id)
-	return t, nil
+	return s.open(codeApplication)
 }
 
 // Err is why the session is over: nil while it lasts, and where both ends had
