@@ -127,6 +127,9 @@ func refusal(resp *http.Response) error {
 	if json.Unmarshal(text, &p) != nil || p.Error == "" {
 		p = api.Problem{Error: fmt.Sprintf("the node in the background answers %s", resp.Status), Code: api.Failed}
 	}
+	if p.Error == api.NoRoute {
+		return failed(nil, `try "sallyport down", and "sallyport up" again`, "the node in the background is of an older version, which can't do this")
+	}
 	return ofProblem(p)
 }
 

@@ -190,7 +190,18 @@ func TestASlowClientOfAForward(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("it waits for its client")
 	}
-	go s.do(s.local, "http://sallyport", "DELETE", "/v1/forwards/"+name, "")
+	r, err := http.NewRequestWithContext(t.Context(), "DELETE", "http://sallyport/v1/forwards/"+name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deleted := make(chan error, 1)
+	go func() {
+		resp, err := s.local.Do(r)
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		deleted <- err
+	}()
 	came, lost := 0, 0
 	for {
 		var e api.ForwardEvent
@@ -202,6 +213,9 @@ func TestASlowClientOfAForward(t *testing.T) {
 			break
 		}
 		came++
+	}
+	if err := <-deleted; err != nil {
+		t.Error(err)
 	}
 	if came == 0 || lost == 0 || came+lost > many {
 		t.Errorf("%d came, %d were lost, of %d", came, lost, many)

@@ -21,6 +21,9 @@ type route struct {
 	handle       func(*Server, http.ResponseWriter, *http.Request)
 }
 
+// NoRoute is the error of a request that this version does not know.
+const NoRoute = "there is no such route"
+
 // routes are all that there are; openapi.json describes them.
 var routes []route
 
@@ -82,7 +85,7 @@ func (s *Server) handler(local bool) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		if !s.servePage(w, r) {
-			refuse(w, NotFound, "there is no such route", "GET /openapi.json names all of them")
+			refuse(w, NotFound, NoRoute, "GET /openapi.json names all of them")
 		}
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
