@@ -4,24 +4,29 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 
 	"github.com/sallyport-net/sallyport/nat"
 )
 
-// survey is a wish to have everything asked anew.
-type survey struct {
-	ctx  context.Context
-	errs map[netip.Addr]error
-	done chan struct{} // closed when errs are known
+// Probed is what a place looks like now.
+type Probed struct {
+	PlaceState
+	Err error // why nobody has answered; the report is of no use then
 }
 
-// Probe asks the STUN servers about all places anew, and returns when all is
-// known that is to be had: Places and Address say so from then on. errs has why
-// nobody answered at a place. It waits for questions that are under way, so that
-// the warm port is never used for two at once.
-func (n *Node) Probe(ctx context.Context) (errs map[netip.Addr]error, err error) {
+// survey is a wish to have everything asked anew.
+type survey struct {
+	ctx   context.Context
+	found []Probed
+	done  chan struct{} // closed when that is known
+}
+
+// Probe asks the STUN servers about all uplinks anew, and returns when all is
+// known that is to be had: Places and Address say so from then on. It waits for
+// questions that are under way, so that the warm port is never used for two at
+// once.
+func (n *Node) Probe(ctx context.Context) ([]Probed, error) {
 	q := &survey{ctx: ctx, done: make(chan struct{})}
 	select {
 	case n.surveys <- q:
@@ -34,7 +39,7 @@ func (n *Node) Probe(ctx context.Context) (errs map[netip.Addr]error, err error)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	return q.errs, nil
+	return q.found, nil
 }
 
 // askAll does what a survey wants. The error is what all places met where none
@@ -45,24 +50,22 @@ func (n *Node) askAll(q *survey) error {
 	defer end()
 	stop := context.AfterFunc(q.ctx, end)
 	defer stop()
-	if n.noSTUN() {
-		return nil
-	}
 	list := n.around.uplinks()
 	if len(list) == 0 {
 		return errNoPlace
 	}
-	all := make([]error, len(list))
+	q.found = make([]Probed, len(list))
+	errs := make([]error, len(list))
 	var asked sync.WaitGroup
 	for k, p := range list {
-		asked.Go(func() { all[k] = n.probe(ctx, p, func(nat.Report) {}) })
+		asked.Go(func() {
+			var r nat.Report
+			if !n.noSTUN() {
+				r, errs[k] = n.ask(ctx, p, func(nat.Report) {})
+			}
+			q.found[k] = Probed{PlaceState{p.name, p.addr, r, true}, errs[k]}
+		})
 	}
 	asked.Wait()
-	q.errs = make(map[netip.Addr]error)
-	for k, p := range list {
-		if all[k] != nil {
-			q.errs[p.addr] = all[k]
-		}
-	}
-	return allFailed(all)
+	return allFailed(errs)
 }

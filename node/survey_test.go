@@ -21,16 +21,19 @@ func TestProbe(t *testing.T) {
 	if len(before) == 0 || before[0].Report.TCP.Answered == 0 || !before[0].Uplink {
 		t.Fatalf("%+v", before)
 	}
-	errs, err := n.Probe(shortly(t))
-	if after := n.Places(); err != nil || errs[before[0].Addr] != nil || after[0].Report.TCP.Answered == 0 || !after[0].Report.Warm.IsValid() {
-		t.Errorf("%v, %v, %+v", errs, err, after)
+	found, err := n.Probe(shortly(t))
+	if err != nil || len(found) == 0 || found[0].Addr != before[0].Addr || found[0].Err != nil || found[0].Report.TCP.Answered == 0 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	if after := n.Places(); after[0].Report.Took != found[0].Report.Took || !after[0].Report.Warm.IsValid() {
+		t.Errorf("it is not what the node knows: %+v", after)
 	}
 	if err := stun.Close(); err != nil {
 		t.Fatal(err)
 	}
-	errs, err = n.Probe(shortly(t))
-	if err != nil || errs[before[0].Addr] == nil {
-		t.Errorf("nobody answers, and yet: %v, %v", errs, err)
+	found, err = n.Probe(shortly(t))
+	if err != nil || found[0].Err == nil {
+		t.Errorf("nobody answers, and yet: %+v, %v", found, err)
 	}
 	if _, stun := n.Health(); stun == nil {
 		t.Error("the node claims to be well")

@@ -142,9 +142,6 @@ func (a *app) surveyThrough(ctx context.Context, up *control) (*natSurvey, error
 	}
 	s := &natSurvey{}
 	for _, p := range probed.Interfaces {
-		if !p.Uplink {
-			continue
-		}
 		i := natInterfaceOf(p)
 		if of := routers[i.Local]; of != nil {
 			i.Router = of(i.seen())

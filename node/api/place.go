@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat"
@@ -91,8 +90,7 @@ func placeOf(p node.PlaceState) Place { return PlaceOf(p, nil) }
 // prober looks at the networks, one client's wish at a time.
 type prober struct {
 	busy chan struct{} // has an element while somebody looks
-	at   time.Time
-	errs map[netip.Addr]error
+	last Probed
 }
 
 // probe has the node ask the STUN servers anew, unless it was just done: then that
@@ -107,22 +105,17 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	case <-ctx.Done():
 		return
 	}
-	out := Probed{Fresh: time.Since(p.at) >= probeRest, Interfaces: []Place{}}
-	if out.Fresh {
-		errs, err := s.cfg.Node.Probe(ctx)
-		if err != nil {
-			refuse(w, Ended, err.Error(), "")
-			return
-		}
-		p.at, p.errs = time.Now(), errs
+	if time.Since(p.last.At) < probeRest {
+		answer(w, http.StatusOK, p.last)
+		return
 	}
-	out.At = p.at.UTC()
-	for _, state := range s.cfg.Node.Places() {
-		err := p.errs[state.Addr]
-		if err != nil { // what was known before is of no use
-			state.Report = nat.Report{Local: state.Report.Local}
-		}
-		out.Interfaces = append(out.Interfaces, PlaceOf(state, err))
+	found, err := s.cfg.Node.Probe(ctx)
+	if err != nil {
+		refuse(w, Failed, err.Error(), "")
+		return
 	}
+	p.last = Probed{At: time.Now().UTC(), Interfaces: list(found, func(f node.Probed) Place { return PlaceOf(f.PlaceState, f.Err) })}
+	out := p.last
+	out.Fresh = true
 	answer(w, http.StatusOK, out)
 }
