@@ -31,51 +31,34 @@ func (n *Node) Connect(ctx context.Context, target string) (*Conn, error) {
 
 // ConnectAddress is Connect for an address that is parsed already.
 func (n *Node) ConnectAddress(ctx context.Context, peer address.Address) (*Conn, error) {
-	return n.open(ctx, peer, plainly)
+	return n.open(ctx, peer, session.Application)
 }
 
 // Ping opens a connection on which the peer sends every byte back, without its
 // application seeing it.
 func (n *Node) Ping(ctx context.Context, peer address.Address) (*Conn, error) {
-	return n.open(ctx, peer, echoed)
+	return n.open(ctx, peer, session.Echo)
 }
 
-// PingAnew is Ping over a session of its own: the peer is called even where
-// there is a session with it.
-func (n *Node) PingAnew(ctx context.Context, peer address.Address) (*Conn, error) {
-	if err := n.mayCall(peer); err != nil {
-		return nil, err
+func (n *Node) open(ctx context.Context, peer address.Address, kind session.Kind) (*Conn, error) {
+	if peer.Foreign != "" {
+		return nil, &ErrForeign{peer.Foreign}
 	}
-	return n.callFor(ctx, peer, echoed)
+	if peer.Key == n.ID() {
+		return nil, errors.New("that address is this node's own")
+	}
+	if n.ctx.Err() != nil {
+		return nil, fmt.Errorf("connect: %w", net.ErrClosed)
+	}
+	if c := n.reuse(peer.Key, kind); c != nil {
+		return c, nil
+	}
+	return n.callFor(ctx, peer, kind)
 }
 
-// mayCall says why a peer can't be called.
-func (n *Node) mayCall(peer address.Address) error {
-	switch {
-	case peer.Foreign != "":
-		return &ErrForeign{peer.Foreign}
-	case peer.Key == n.ID():
-		return errors.New("that address is this node's own")
-	case n.ctx.Err() != nil:
-		return fmt.Errorf("connect: %w", net.ErrClosed)
-	}
-	return nil
-}
-
-// open opens a stream on a session with the peer: one that is there, or a new
-// one.
-func (n *Node) open(ctx context.Context, peer address.Address, how opening) (*Conn, error) {
-	if err := n.mayCall(peer); err != nil {
-		return nil, err
-	}
-	if c, err := n.reuse(ctx, peer.Key, how); c != nil || err != nil {
-		return c, err
-	}
-	return n.callFor(ctx, peer, how)
-}
-
-// callFor calls the peer, and opens a stream on the session that this leads to.
-func (n *Node) callFor(ctx context.Context, peer address.Address, how opening) (*Conn, error) {
+// callFor calls a peer that is another node, and opens a stream on the session
+// that this leads to.
+func (n *Node) callFor(ctx context.Context, peer address.Address, kind session.Kind) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timeout)
 	defer cancel()
 	stop := context.AfterFunc(n.ctx, cancel)
@@ -97,7 +80,7 @@ func (n *Node) callFor(ctx context.Context, peer address.Address, how opening) (
 		return nil, err
 	}
 	took := time.Since(c.begun)
-	stream, err := n.nominate(ctx, c, o, how)
+	stream, err := n.nominate(c, o, kind)
 	if err != nil {
 		err = &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}, Timeline: c.timeline()}
 		c.ended(o.via, err)
@@ -115,7 +98,7 @@ func (c *call) ended(via Strategy, err error) {
 }
 
 // nominate begins a session on the link that has won, with one stream.
-func (n *Node) nominate(ctx context.Context, c *call, o offer, how opening) (*session.Stream, error) {
+func (n *Node) nominate(c *call, o offer, kind session.Kind) (*session.Stream, error) {
 	l, err := o.link.Nominate(c.id, link.Session)
 	if err != nil {
 		return nil, err
@@ -125,7 +108,7 @@ func (n *Node) nominate(ctx context.Context, c *call, o offer, how opening) (*se
 	if err != nil {
 		return nil, err
 	}
-	return how(ctx, s)
+	return s.Open(kind)
 }
 
 // race runs every strategy that is allowed until one has offered a proven

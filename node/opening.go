@@ -10,34 +10,33 @@ import (
 	"github.com/sallyport-net/sallyport/node/session"
 )
 
-// opening opens a stream of some kind on a session.
-type opening func(context.Context, *session.Session) (*session.Stream, error)
-
-func plainly(_ context.Context, s *session.Session) (*session.Stream, error) { return s.Open(false) }
-
-func echoed(_ context.Context, s *session.Session) (*session.Stream, error) { return s.Open(true) }
+// PingAnew is Ping over a session of its own: the peer is called even where
+// there is a session with it.
+func (n *Node) PingAnew(ctx context.Context, peer address.Address) (*Conn, error) {
+	if peer.Foreign != "" {
+		return nil, &ErrForeign{peer.Foreign}
+	}
+	if peer.Key == n.ID() {
+		return nil, errors.New("that address is this node's own")
+	}
+	return n.callFor(ctx, peer, session.Echo)
+}
 
 // Tunnel opens a connection that begins with a request of node/tunnel. It comes
 // to a peer's Accept only where the peer's Config.Tunnels is set, so that it is
 // never taken for another. The error, or that of the first Read, is
 // session.ErrNotServed where it is not, and session.ErrTooOld where the peer's
-// version knows no such connections.
+// version knows no such connections. The first one on a session costs a round
+// trip, in which the peer tells what it knows, unless it has already.
 func (n *Node) Tunnel(ctx context.Context, peer address.Address) (*Conn, error) {
-	return n.open(ctx, peer, tunnelled)
-}
-
-// tunnelled has the peer tell first which kinds it knows, where it has not yet,
-// which costs a round trip.
-func tunnelled(ctx context.Context, s *session.Session) (*session.Stream, error) {
-	t, err := s.OpenTunnel()
-	if !errors.Is(err, session.ErrUntold) {
-		return t, err
+	if c := n.reuse(peer.Key, session.Tunnel); c != nil {
+		return c, nil
 	}
-	first, err := s.Open(true)
+	first, err := n.Ping(ctx, peer)
 	if err != nil {
 		return nil, err
 	}
-	defer first.Close() // when ours is open, or the session would end
+	defer first.Close() // after ours is open, or the session would end
 	stop := context.AfterFunc(ctx, func() { _ = first.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := first.Verdict(); err != nil {
@@ -46,5 +45,9 @@ func tunnelled(ctx context.Context, s *session.Session) (*session.Stream, error)
 		}
 		return nil, err
 	}
-	return s.OpenTunnel()
+	t, err := first.Session().Open(session.Tunnel)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{Stream: t, took: first.took, log: first.log}, nil
 }

@@ -1,8 +1,6 @@
 package node
 
 import (
-	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -61,18 +59,14 @@ func (l *sessions) all(ok func(*session.Session) bool) []*session.Session {
 	return found
 }
 
-// reuse opens a stream on a session with peer, if one is alive. The error is of a
-// peer that takes no such stream, on any session.
-func (n *Node) reuse(ctx context.Context, peer address.Key, how opening) (*Conn, error) {
+// reuse opens a stream on a session with peer, if one is alive.
+func (n *Node) reuse(peer address.Key, kind session.Kind) *Conn {
 	for _, s := range n.sessions.all(func(s *session.Session) bool { return s.Peer() == peer }) {
-		switch t, err := how(ctx, s); {
-		case err == nil:
-			return &Conn{Stream: t, log: []Event{{What: "a stream of the session that is there"}}}, nil
-		case errors.Is(err, session.ErrTooOld), ctx.Err() != nil:
-			return nil, err
+		if t, err := s.Open(kind); err == nil {
+			return &Conn{Stream: t, log: []Event{{What: "a stream of the session that is there"}}}
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // begin makes a nominated link a session. peer is whom to call when the path is
@@ -115,7 +109,7 @@ func (n *Node) take(t *session.Stream) error {
 	switch {
 	case n.ctx.Err() != nil, admission.Level(t.Peer()) == signaling.Stranger:
 		return link.ErrRefused
-	case t.Echo():
+	case t.Kind() == session.Echo:
 		if !n.spawn(func() { n.echo(t) }) {
 			return link.ErrRefused
 		}

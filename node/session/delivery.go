@@ -17,7 +17,7 @@ func (s *Session) deliver(h header, payload []byte, b *block) (used bool, err er
 		return false, s.opened(h)
 	}
 	if h.typ == frameAccept {
-		s.knows(h.code)
+		s.kinds = kinds(h.code) | ancient
 	}
 	t := s.streams[h.stream]
 	if t == nil { // closed by us, while this was under way
@@ -84,13 +84,13 @@ func (s *Session) opened(h header) error {
 	switch {
 	case s.theirs >= maxTheirs:
 		why = link.ErrBusy
-	case h.code > 7 || kinds&(1<<h.code) == 0: // of a newer version
+	case !known.have(Kind(h.code)): // of a newer version
 		why = ErrNotServed
 	case s.cfg.Accept != nil:
-		t := s.newStream(h.stream, h.code, true)
+		t := s.newStream(h.stream, Kind(h.code), true)
 		s.theirs++
 		if why = s.cfg.Accept(t); why == nil {
-			s.control(frameAccept, kinds, h.stream)
+			s.control(frameAccept, byte(known), h.stream)
 			return nil
 		}
 		delete(s.streams, h.stream)

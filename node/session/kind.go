@@ -2,22 +2,34 @@ package session
 
 import (
 	"errors"
-	"math"
 
 	"github.com/sallyport-net/sallyport/node/link"
 )
 
-// Codes of OPEN: what a stream is for.
+// Kind is what a stream is for: the code of its OPEN.
+type Kind byte
+
 const (
-	codeApplication = 0
-	codeEcho        = 1
-	codeTunnel      = 3
+	Application Kind = 0 // for the application
+	Echo        Kind = 1 // every byte is sent back, without the application seeing it
+	Tunnel      Kind = 3 // it begins with a request of node/tunnel
 )
 
-// kinds are the codes of OPEN that this version knows, as bits: the code of
-// ACCEPT. Versions that know 0 and 1 only send 0, and end a session over any
-// other, so that they must not be asked.
-const kinds = 1<<codeApplication | 1<<codeEcho | 1<<codeTunnel
+// Tunnel reports whether the stream is one.
+func (t *Stream) Tunnel() bool { return t.kind == Tunnel }
+
+// kinds is a set of them, as ACCEPT has it in its code: 1 << kind each.
+type kinds byte
+
+const (
+	known = ancient | 1<<Tunnel
+	// ancient are those that every version knows. Versions that know no others
+	// have nothing in their ACCEPT, and end a session over another kind, so that
+	// they must not be asked.
+	ancient = kinds(1<<Application | 1<<Echo)
+)
+
+func (k kinds) have(kind Kind) bool { return kind < 8 && k&(1<<kind) != 0 }
 
 var (
 	// ErrNotServed: the peer's node takes no streams of that kind.
@@ -25,44 +37,20 @@ var (
 	// ErrTooOld: the peer's version knows no streams of that kind.
 	ErrTooOld = errors.New("the peer's version is too old for streams of that kind")
 	// ErrUntold: the peer has taken no stream yet, and so has not told which
-	// kinds it knows.
+	// kinds it knows. The Verdict of any other stream has it tell.
 	ErrUntold = errors.New("the peer has not told which kinds of streams it knows")
 )
 
-// OpenTunnel is Open for a stream that begins with a request of node/tunnel, and
-// never reaches those who take the others. It gives ErrTooOld or ErrUntold, too:
-// a Verdict of any other stream has the peer tell.
-func (s *Session) OpenTunnel() (*Stream, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// mayAsk says why a tunnel can't be opened; the mutex is held.
+func (s *Session) mayAsk(kind Kind) error {
 	switch {
-	case s.theirKinds == 0:
-		return nil, ErrUntold
-	case s.theirKinds&(1<<codeTunnel) == 0:
-		return nil, ErrTooOld
+	case kind != Tunnel || s.kinds.have(kind):
+		return nil
+	case s.kinds == 0:
+		return ErrUntold
 	}
-	return s.open(codeTunnel)
+	return ErrTooOld
 }
-
-// open opens a stream; the mutex is held.
-func (s *Session) open(code byte) (*Stream, error) {
-	if s.closing || s.finished || !s.alive() || s.nextID > math.MaxUint32-2 {
-		return nil, ErrEnding
-	}
-	t := s.newStream(s.nextID, code, false)
-	s.nextID += 2
-	s.control(frameOpen, code, t.id)
-	return t, nil
-}
-
-// Echo reports whether the peer asked for every byte to be sent back.
-func (t *Stream) Echo() bool { return t.code == codeEcho }
-
-// Tunnel reports whether the stream is for a tunnel: see OpenTunnel.
-func (t *Stream) Tunnel() bool { return t.code == codeTunnel }
-
-// knows notes which kinds the peer knows, from the code of an ACCEPT.
-func (s *Session) knows(code byte) { s.theirKinds = code | 1<<codeApplication | 1<<codeEcho }
 
 // Codes of RESET.
 const (

@@ -16,28 +16,28 @@ func TestTunnelStreams(t *testing.T) {
 	if err := near.Verdict(); err != nil {
 		t.Fatal(err)
 	}
-	own, err := e.opener.OpenTunnel()
+	own, err := e.opener.Open(Tunnel)
 	if err != nil {
 		t.Fatal(err)
 	}
 	other := <-e.streams
-	if !own.Tunnel() || !other.Tunnel() || other.Echo() {
+	if !own.Tunnel() || !other.Tunnel() || other.Kind() != Tunnel {
 		t.Error("the kind was lost")
 	}
 	mustWrite(t, own, "through")
 	mustRead(t, other, "through")
 	// The acceptor has taken streams, but was told of none of its own.
-	if _, err := e.acceptor.OpenTunnel(); !errors.Is(err, ErrUntold) {
+	if _, err := e.acceptor.Open(Tunnel); !errors.Is(err, ErrUntold) {
 		t.Errorf("opening at the acceptor gives %v", err)
 	}
-	back, err := e.acceptor.Open(true)
+	back, err := e.acceptor.Open(Echo)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := back.Verdict(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.acceptor.OpenTunnel(); err != nil {
+	if _, err := e.acceptor.Open(Tunnel); err != nil {
 		t.Errorf("the acceptor opens none: %v", err)
 	}
 }
@@ -56,7 +56,7 @@ func TestTunnelStreamsAreRefused(t *testing.T) {
 	if err := near.Verdict(); err != nil {
 		t.Fatal(err)
 	}
-	no, err := e.opener.OpenTunnel()
+	no, err := e.opener.Open(Tunnel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,10 +75,10 @@ func TestTunnelStreamsAreRefused(t *testing.T) {
 // over a kind that it does not know: nothing is sent to it.
 func TestAnOldPeerIsNotAsked(t *testing.T) {
 	r := beginRaw(t)
-	if _, err := r.victim.OpenTunnel(); !errors.Is(err, ErrUntold) {
+	if _, err := r.victim.Open(Tunnel); !errors.Is(err, ErrUntold) {
 		t.Errorf("before the peer has told: %v", err)
 	}
-	s, err := r.victim.Open(false)
+	s, err := r.victim.Open(Application)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestAnOldPeerIsNotAsked(t *testing.T) {
 	if err := s.Verdict(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.victim.OpenTunnel(); !errors.Is(err, ErrTooOld) {
+	if _, err := r.victim.Open(Tunnel); !errors.Is(err, ErrTooOld) {
 		t.Errorf("afterwards: %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -100,15 +101,15 @@ type Session struct {
 	ackNow   bool
 	pong     [][8]byte // to be sent
 
-	streams    map[uint32]*Stream
-	nextID     uint32
-	lastID     uint32 // highest of the peer's
-	theirs     int    // streams that the peer opened
-	theirKinds byte   // that the peer knows, as bits; 0 until it has told
-	windows    int    // sum of the receive windows
-	parting    uint64 // one above the last frame of streams that we closed first
-	closing    bool   // CLOSING is sent
-	finished   bool   // CLOSING has come
+	streams  map[uint32]*Stream
+	nextID   uint32
+	lastID   uint32 // highest of the peer's
+	theirs   int    // streams that the peer opened
+	kinds    kinds  // that the peer knows
+	windows  int    // sum of the receive windows
+	parting  uint64 // one above the last frame of streams that we closed first
+	closing  bool   // CLOSING is sent
+	finished bool   // CLOSING has come
 
 	pulse pulse
 	timer *time.Timer // of the pulse
@@ -242,16 +243,22 @@ func (s *Session) Stats() Stats {
 func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s.pulse.suspect }
 
 // Open opens a stream. Nothing is waited for: data may be written at once.
-// echo asks the peer to send every byte back without its application seeing it.
-// The error is ErrEnding where the session takes none, or has no link that is
-// known to work: a new session is the thing then.
-func (s *Session) Open(echo bool) (*Stream, error) {
+// kind says what it is for. The error is ErrEnding where the session takes none,
+// or has no link that is known to work: a new session is the thing then. Of a
+// Tunnel it may be ErrTooOld or ErrUntold, too.
+func (s *Session) Open(kind Kind) (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if echo {
-		return s.open(codeEcho)
+	if s.closing || s.finished || !s.alive() || s.nextID > math.MaxUint32-2 {
+		return nil, ErrEnding
 	}
-	return s.open(codeApplication)
+	if err := s.mayAsk(kind); err != nil {
+		return nil, err
+	}
+	t := s.newStream(s.nextID, kind, false)
+	s.nextID += 2
+	s.control(frameOpen, byte(kind), t.id)
+	return t, nil
 }
 
 // Err is why the session is over: nil while it lasts, and where both ends had

@@ -28,7 +28,7 @@ const (
 type Stream struct {
 	s    *Session
 	id   uint32
-	code byte // of its OPEN
+	kind Kind
 
 	reading, writing sync.Mutex // one reader, one writer at a time
 
@@ -52,8 +52,8 @@ type Stream struct {
 
 var _ net.Conn = (*Stream)(nil)
 
-func (s *Session) newStream(id uint32, code byte, theirs bool) *Stream {
-	t := &Stream{s: s, id: id, code: code, accepted: theirs, credit: firstWindow, window: firstWindow, granted: firstWindow}
+func (s *Session) newStream(id uint32, kind Kind, theirs bool) *Stream {
+	t := &Stream{s: s, id: id, kind: kind, accepted: theirs, credit: firstWindow, window: firstWindow, granted: firstWindow}
 	t.readable.L, t.writable.L = &s.mu, &s.mu
 	s.streams[id] = t
 	s.windows += firstWindow
@@ -68,6 +68,9 @@ func (s *Session) mine(id uint32) bool { return id%2 == 1 == s.cfg.Opener }
 
 // Session is what the stream belongs to.
 func (t *Stream) Session() *Session { return t.s }
+
+// Kind is what the stream is for, as the end that opened it says.
+func (t *Stream) Kind() Kind { return t.kind }
 
 // Peer is the proven key of the other end.
 func (t *Stream) Peer() address.Key { return t.s.peer }
