@@ -83,6 +83,9 @@ type Config struct {
 	// NoWait has New return at once. A Connect looks for its peer on the LAN
 	// meanwhile; everything else that it does waits for what New would wait for.
 	NoWait bool
+	// Tunnels has Accept give the streams that peers have opened by Tunnel, too:
+	// Conn.Tunnel tells them apart. Without it they are refused.
+	Tunnels bool
 	// Backlog is how many connections wait for Accept at most. 0 means 64.
 	Backlog int
 	// PortMap has each router asked by PCP, NAT-PMP and UPnP to forward Port to

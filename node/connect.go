@@ -31,16 +31,16 @@ func (n *Node) Connect(ctx context.Context, target string) (*Conn, error) {
 
 // ConnectAddress is Connect for an address that is parsed already.
 func (n *Node) ConnectAddress(ctx context.Context, peer address.Address) (*Conn, error) {
-	return n.open(ctx, peer, false)
+	return n.open(ctx, peer, session.Application)
 }
 
 // Ping opens a connection on which the peer sends every byte back, without its
 // application seeing it.
 func (n *Node) Ping(ctx context.Context, peer address.Address) (*Conn, error) {
-	return n.open(ctx, peer, true)
+	return n.open(ctx, peer, session.Echo)
 }
 
-func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn, error) {
+func (n *Node) open(ctx context.Context, peer address.Address, kind session.Kind) (*Conn, error) {
 	if peer.Foreign != "" {
 		return nil, &ErrForeign{peer.Foreign}
 	}
@@ -50,9 +50,15 @@ func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn
 	if n.ctx.Err() != nil {
 		return nil, fmt.Errorf("connect: %w", net.ErrClosed)
 	}
-	if c := n.reuse(peer.Key, echo); c != nil {
+	if c := n.reuse(peer.Key, kind); c != nil {
 		return c, nil
 	}
+	return n.callFor(ctx, peer, kind)
+}
+
+// callFor calls a peer that is another node, and opens a stream on the session
+// that this leads to.
+func (n *Node) callFor(ctx context.Context, peer address.Address, kind session.Kind) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timeout)
 	defer cancel()
 	stop := context.AfterFunc(n.ctx, cancel)
@@ -74,7 +80,7 @@ func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn
 		return nil, err
 	}
 	took := time.Since(c.begun)
-	stream, err := n.nominate(c, o, echo)
+	stream, err := n.nominate(c, o, kind)
 	if err != nil {
 		err = &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}, Timeline: c.timeline()}
 		c.ended(o.via, err)
@@ -92,7 +98,7 @@ func (c *call) ended(via Strategy, err error) {
 }
 
 // nominate begins a session on the link that has won, with one stream.
-func (n *Node) nominate(c *call, o offer, echo bool) (*session.Stream, error) {
+func (n *Node) nominate(c *call, o offer, kind session.Kind) (*session.Stream, error) {
 	l, err := o.link.Nominate(c.id, link.Session)
 	if err != nil {
 		return nil, err
@@ -102,7 +108,7 @@ func (n *Node) nominate(c *call, o offer, echo bool) (*session.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.Open(echo)
+	return s.Open(kind)
 }
 
 // race runs every strategy that is allowed until one has offered a proven

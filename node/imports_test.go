@@ -44,7 +44,7 @@ var mayImport = map[string][]string{
 	"node/tunnel":             {"nat/errno"},
 	"node/socks":              {"node/tunnel"},
 	"node/code":               {"address", "signaling", "signaling/mqtt"},
-	"node/api":                {"address", "nat", "node", "node/link", "node/session"},
+	"node/api":                {"address", "nat", "nat/probe", "node", "node/link", "node/session"},
 	"node": {
 		"address", "nat", "nat/errno", "nat/portmap", "nat/probe", "node/lan", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",

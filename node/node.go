@@ -96,6 +96,7 @@ type Node struct {
 	probing    sync.WaitGroup     // the probes of the start
 	stale      chan struct{}      // has an element when the mapping may have moved
 	changed    chan struct{}      // has one when the networks may be others
+	surveys    chan *survey       // for watch: everything shall be asked anew
 	asking     sync.Mutex         // guards question
 	question   context.CancelFunc // ends what is being asked about them
 	shaken     bell               // rings when a router may have forgotten us
@@ -143,7 +144,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
 		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), hosting: make(chan struct{}, maxHosted), health: newHealth(), events: newEvents(), since: time.Now(),
-		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1), ready: make(chan struct{}),
+		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1), surveys: make(chan *survey), ready: make(chan struct{}),
 	}
 	n.learned = recall(cfg)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))

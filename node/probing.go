@@ -48,8 +48,15 @@ func (n *Node) probeAll(ctx context.Context) error {
 	return allFailed(errs)
 }
 
-// probe asks everything about one place, and learns the last report.
+// probe is ask for those who look at what was learned.
 func (n *Node) probe(ctx context.Context, p place, progress func(nat.Report)) error {
+	_, err := n.ask(ctx, p, progress)
+	return err
+}
+
+// ask asks everything about one place, and learns the last report, unless nobody
+// has answered.
+func (n *Node) ask(ctx context.Context, p place, progress func(nat.Report)) (nat.Report, error) {
 	defer n.counters.probing(p.addr)()
 	r, err := probe.Run(ctx, probe.Config{
 		Servers: n.cfg.STUN, TCPServers: n.cfg.STUNTCP,
@@ -57,10 +64,10 @@ func (n *Node) probe(ctx context.Context, p place, progress func(nat.Report)) er
 	})
 	if err != nil {
 		n.log.Info("probe failed", "interface", p.name, "local", p.addr, "error", err)
-		return err
+		return r, err
 	}
 	n.learn(p, r)
-	return nil
+	return r, nil
 }
 
 // learn takes a report over and makes the node's address say so.

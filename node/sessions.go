@@ -60,9 +60,9 @@ func (l *sessions) all(ok func(*session.Session) bool) []*session.Session {
 }
 
 // reuse opens a stream on a session with peer, if one is alive.
-func (n *Node) reuse(peer address.Key, echo bool) *Conn {
+func (n *Node) reuse(peer address.Key, kind session.Kind) *Conn {
 	for _, s := range n.sessions.all(func(s *session.Session) bool { return s.Peer() == peer }) {
-		if t, err := s.Open(echo); err == nil {
+		if t, err := s.Open(kind); err == nil {
 			return &Conn{Stream: t, log: []Event{{What: "a stream of the session that is there"}}}
 		}
 	}
@@ -109,11 +109,13 @@ func (n *Node) take(t *session.Stream) error {
 	switch {
 	case n.ctx.Err() != nil, admission.Level(t.Peer()) == signaling.Stranger:
 		return link.ErrRefused
-	case t.Echo():
+	case t.Kind() == session.Echo:
 		if !n.spawn(func() { n.echo(t) }) {
 			return link.ErrRefused
 		}
 		return nil
+	case t.Tunnel() && !n.cfg.Tunnels:
+		return session.ErrNotServed
 	}
 	select {
 	case n.backlog <- &Conn{Stream: t}:

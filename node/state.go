@@ -41,6 +41,17 @@ func (n *Node) Sessions() []SessionState {
 	return all
 }
 
+// SessionNumber gives the number of a connection's session, as Sessions and the
+// events have it; 0 once the session has ended.
+func (n *Node) SessionNumber(c *Conn) int {
+	n.events.mu.Lock()
+	defer n.events.mu.Unlock()
+	if t := n.events.sessions[c.Session()]; t != nil {
+		return t.number
+	}
+	return 0
+}
+
 // BrokerState is one of the node's own brokers as it stands.
 type BrokerState struct {
 	Broker   address.Broker
@@ -73,13 +84,18 @@ type PlaceState struct {
 	Interface string // its name
 	Addr      netip.Addr
 	Report    nat.Report // the zero Report where nothing is known
+	// Uplink is whether STUN servers are asked from there: something may lead on
+	// to the internet.
+	Uplink bool
 }
 
 // Places gives the node's local addresses, in the order of its address.
 func (n *Node) Places() []PlaceState {
 	var all []PlaceState
-	for _, p := range n.around.places() {
-		all = append(all, PlaceState{p.name, p.addr, n.around.report(p.addr)})
+	list := n.around.places()
+	up := uplinksOf(list)
+	for _, p := range list {
+		all = append(all, PlaceState{p.name, p.addr, n.around.report(p.addr), slices.Contains(up, p)})
 	}
 	return all
 }

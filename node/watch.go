@@ -41,6 +41,9 @@ func (n *Node) watch() {
 		case <-n.changed:
 		case <-n.stale:
 		case <-due.C:
+		case q := <-n.surveys:
+			n.health.note(&n.health.stun, n.askAll(q))
+			continue
 		}
 		if n.noSTUN() {
 			continue

@@ -80,7 +80,6 @@ func (a *app) dial(ctx context.Context, f *nodeFlags, target string, connect fun
 		_ = n.Close()
 		return nil, err
 	}
-	go a.watchPath(conn) // ends with the connection
 	return &call{app: a, node: n, conn: conn}, nil
 }
 
@@ -138,11 +137,20 @@ type waitingEvent struct {
 	What  string  `json:"what"`
 }
 
-// admitted waits for the peer's yes, and tells of the connection. A no is a
-// failure of the way by which the peer was reached.
+// admitted waits for the peer's yes, and tells of the connection.
 func (c *call) admitted() error {
-	_ = c.conn.SetReadDeadline(time.Now().Add(verdictWait))
-	if err := c.conn.Verdict(); err != nil {
+	if err := verdict(c.conn); err != nil {
+		return err
+	}
+	c.app.tellConnected(connectedOf(c.conn))
+	return nil
+}
+
+// verdict waits for the peer's yes. A no is a failure of the way by which the
+// peer was reached.
+func verdict(conn peerConn) error {
+	_ = conn.SetReadDeadline(time.Now().Add(verdictWait))
+	if err := conn.Verdict(); err != nil {
 		f := explain(err)
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
@@ -150,17 +158,27 @@ func (c *call) admitted() error {
 		} else if f.status == statusFailed && f.hint == "" {
 			f = explain(failed(err, "try again", "%s", plainly(err)))
 		}
-		f.event = failedEvent{"failed", []failedAttempt{{string(c.conn.Via()), f.what}}, f.hint, f.status}
+		f.event = failedEvent{"failed", []failedAttempt{{string(conn.Via()), f.what}}, f.hint, f.status}
 		return f
 	}
-	_ = c.conn.SetReadDeadline(time.Time{})
-	e := connectedEvent{"connected", string(c.conn.Via()), c.conn.RemoteAddr().String(), c.conn.Peer().String(), milliseconds(c.conn.Took())}
-	if c.app.json {
-		emit(c.app.err, e)
-		return nil
-	}
-	c.app.say("Connected with %s at %s, %s, in %.0f ms.", c.conn.Peer().Short(), e.Remote, viaWords(c.conn.Via()), e.MS)
+	_ = conn.SetReadDeadline(time.Time{})
 	return nil
+}
+
+func connectedOf(c peerConn) connectedEvent {
+	return connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), milliseconds(c.Took())}
+}
+
+func (a *app) tellConnected(e connectedEvent) {
+	if a.json {
+		emit(a.err, e)
+		return
+	}
+	peer, err := address.ParseKey(e.Peer)
+	if err != nil {
+		return
+	}
+	a.say("Connected with %s at %s, %s, in %.0f ms.", peer.Short(), e.Remote, viaWords(node.Strategy(e.Via)), e.MS)
 }
 
 func viaWords(s node.Strategy) string {

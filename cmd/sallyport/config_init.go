@@ -60,7 +60,7 @@ func (n *nodeCommand) check() error {
 	if err := n.flags.check(); err != nil {
 		return err
 	}
-	if _, err := n.sinks.sink(n.app, false); err != nil {
+	if _, err := n.sinks.sink(n.app, false, func() sink { return nil }); err != nil {
 		return err
 	}
 	if _, err := parseAllow(n.allow); err != nil {

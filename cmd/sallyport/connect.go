@@ -21,7 +21,7 @@ The end of standard input is told to the peer, which may go on sending; when it
 has ended too, connect exits with status 0. At a terminal, connect ends with the
 peer. Where "sallyport up" has a node in the background, that one connects, unless
 a flag says how a node is to be. With --json, events go to standard error:
-connected, failed.`,
+connected, path (lost, back or moved), failed.`,
 		Example: `  sallyport connect ADDRESS
   tar c photos | sallyport connect ADDRESS
   ssh -o ProxyCommand='sallyport connect ADDRESS' user@host`,

@@ -104,21 +104,33 @@ func (c *control) ask(ctx context.Context, method, path string, body, into any) 
 		return failed(err, "try sallyport down, and sallyport up again", "the node in the background does not answer")
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
-	if err != nil {
-		return failed(err, "", "the node in the background has gone away")
-	}
 	if resp.StatusCode >= 400 {
-		var p api.Problem
-		if json.Unmarshal(text, &p) != nil || p.Error == "" {
-			p = api.Problem{Error: fmt.Sprintf("the node in the background answers %s", resp.Status), Code: api.Failed}
-		}
-		return ofProblem(p)
+		return refusal(resp)
 	}
 	if into == nil {
 		return nil
 	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+	if err != nil {
+		return failed(err, "", "the node in the background has gone away")
+	}
 	return json.Unmarshal(text, into)
+}
+
+// refusal is what an answer says that is a no.
+func refusal(resp *http.Response) error {
+	var p api.Problem
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return failed(err, "", "the node in the background has gone away")
+	}
+	if json.Unmarshal(text, &p) != nil || p.Error == "" {
+		p = api.Problem{Error: fmt.Sprintf("the node in the background answers %s", resp.Status), Code: api.Failed}
+	}
+	if p.Error == api.NoRoute {
+		return failed(nil, `try "sallyport down", and "sallyport up" again`, "the node in the background is of an older version, which can't do this")
+	}
+	return ofProblem(p)
 }
 
 // status asks the node how it is.

@@ -2,43 +2,27 @@ package main
 
 import (
 	"context"
-	"net"
-	"sync"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/address"
-	"github.com/sallyport-net/sallyport/nat/errno"
 	"github.com/sallyport-net/sallyport/node"
-	"github.com/sallyport-net/sallyport/node/tunnel"
 )
 
-const (
-	// maxForwards is how many forwards a command may name.
-	maxForwards = 64
-	// maxForwarded is how many connections are forwarded at once: a peer takes
-	// 256 streams, and some of them are for the session and for remote ports.
-	maxForwarded = 190
-)
+// maxForwards is how many forwards a command may name.
+const maxForwards = 64
 
-// forwarder is sallyport forward.
-type forwarder struct {
+// forwardCommand is sallyport forward.
+type forwardCommand struct {
 	*app
 	flags  nodeFlags
 	local  []string
 	remote []string
 	socks  []string
-
-	line    *line
-	running sync.WaitGroup
-	places  chan struct{} // one for each connection under way
-	numbers counter
 }
 
 func newForward(a *app) *cobra.Command {
-	f := &forwarder{app: a, places: make(chan struct{}, maxForwarded)}
+	f := &forwardCommand{app: a}
 	c := &cobra.Command{
 		Use:   "forward TARGET",
 		Short: "Make a peer's TCP services appear here, or ours there",
@@ -57,8 +41,11 @@ either form, a bare node id, a nickname or a contact.
 
 BIND is 127.0.0.1 unless told; * is every address. PORT 0 is any free one. If
 the peer goes away, connections are reset, and it is called again until it is
-back. With --json, events go to standard error: connected, listening, opened,
-closed, path, gone, retry, back, failed. It runs until it is interrupted; SIGTERM
+back. Where "sallyport up" has a node in the background, that one forwards, for as
+long as this command runs, unless a flag says how a node is to be.
+
+With --json, events go to standard error: connected, listening, opened, closed,
+reset, path, gone, retry, back, failed. It runs until it is interrupted; SIGTERM
 ends it with exit status 0.`,
 		Example: `  sallyport forward -L 8080:127.0.0.1:80 ADDRESS
   sallyport forward -L 5432:db.internal:5432 -L 8022:127.0.0.1:22 ADDRESS
@@ -84,7 +71,7 @@ ends it with exit status 0.`,
 }
 
 // specs reads what shall be forwarded.
-func (f *forwarder) specs() ([]forwardSpec, error) {
+func (f *forwardCommand) specs() ([]forwardSpec, error) {
 	var all []forwardSpec
 	for _, of := range []struct {
 		kind  forwardKind
@@ -113,141 +100,27 @@ func (f *forwarder) specs() ([]forwardSpec, error) {
 	return all, nil
 }
 
-// run listens, connects, and forwards until ctx ends.
-func (f *forwarder) run(ctx context.Context, target string, specs []forwardSpec) error {
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	// A port that is taken is told before anybody is called.
-	listeners := make([]*net.TCPListener, len(specs))
-	defer func() {
-		for _, l := range listeners {
-			if l != nil {
-				_ = l.Close()
-			}
-		}
-	}()
-	for n := range specs {
-		if specs[n].kind == remoteForward {
-			continue
-		}
-		l, err := listenHere(ctx, specs[n].bind)
-		if err != nil {
-			return err
-		}
-		listeners[n] = l
-		specs[n].bind.Port = uint16(l.Addr().(*net.TCPAddr).Port)
-	}
-	f.line = newLine(f.app)
-	call, err := f.dial(ctx, &f.flags, target, func(n *node.Node, ctx context.Context, peer address.Address) (*node.Conn, error) {
-		f.line.node, f.line.peer = n, peer
-		return n.Ping(ctx, peer)
-	})
+// run forwards until ctx ends, by the node in the background or by one of its own.
+func (f *forwardCommand) run(ctx context.Context, target string, specs []forwardSpec) error {
+	up, peer, err := f.throughBackground(ctx, &f.flags, target)
 	if err != nil {
 		return err
 	}
-	defer func() { f.running.Wait(); _ = call.node.Close() }()
-	defer end(nil)
-	conn := call.conn.(*node.Conn) // of a node of our own
-	if err := call.admitted(); err != nil {
-		cut(conn)
-		return explainCut(err)
+	if up != nil {
+		return f.through(ctx, up, peer, specs)
 	}
-	f.running.Go(func() { f.line.keep(ctx, conn) })
-	for n, s := range specs {
-		if s.kind == remoteForward {
-			err = f.beginRemote(ctx, s)
-		} else {
-			f.beginLocal(ctx, s, listeners[n])
-		}
+	t := &forwardTeller{app: f.app}
+	return newForwarder(t.tell, f.explainCall).run(ctx, specs, func(ctx context.Context) (reached, error) {
+		var r reached
+		call, err := f.dial(ctx, &f.flags, target, func(n *node.Node, ctx context.Context, peer address.Address) (*node.Conn, error) {
+			r.node, r.peer = n, peer
+			t.peer = peer.Key
+			return n.Ping(ctx, peer)
+		})
 		if err != nil {
-			return err
+			return r, err
 		}
-	}
-	<-ctx.Done()
-	return daemonEnd(ctx)
-}
-
-func listenHere(ctx context.Context, at tunnel.Place) (*net.TCPListener, error) {
-	var cfg net.ListenConfig
-	l, err := cfg.Listen(ctx, "tcp", at.String())
-	switch {
-	case err == nil:
-		return l.(*net.TCPListener), nil
-	case errno.Is(err, syscall.EADDRINUSE):
-		return nil, failed(err, "try another port, or 0 for any", "%v is taken", at)
-	case errno.Is(err, syscall.EACCES):
-		return nil, failed(err, "try a port above 1023", "%v may not be used by this user", at)
-	case errno.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, failed(err, "try 127.0.0.1, or * for every address", "%v is no address of this machine", at.Host)
-	}
-	return nil, failed(err, "", "%v can't be listened on: %v", at, err)
-}
-
-// announce tells of a forward that is ready.
-func (f *forwarder) announce(s forwardSpec) {
-	peer := f.line.peer.Key.Short()
-	if f.json {
-		e := listeningEvent{Event: "listening", Kind: string(s.kind), Bind: s.bind.String()}
-		if (s.to != tunnel.Place{}) {
-			e.To = s.to.String()
-		}
-		emit(f.err, e)
-		return
-	}
-	where := "here"
-	if s.kind == remoteForward {
-		where = "at " + peer
-	}
-	f.say("Forwarding %v %s to %s.", s.bind, where, s.what(peer))
-	if s.wide() {
-		f.say("Warning: other machines can use %v %s, too.", s.bind, where)
-	}
-}
-
-type listeningEvent struct {
-	Event string `json:"event"`
-	Kind  string `json:"kind"` // local, remote or socks
-	Bind  string `json:"bind"`
-	To    string `json:"to,omitempty"`
-}
-
-// counter numbers the connections, for those who read events.
-type counter struct {
-	mu sync.Mutex
-	n  int
-}
-
-func (c *counter) next() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n++
-	return c.n
-}
-
-// enter takes a place for a connection, if there is one left.
-func (f *forwarder) enter() bool {
-	select {
-	case f.places <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (f *forwarder) leave() { <-f.places }
-
-// carry serves one connection and tells of both ends. The connection is closed
-// under it when ctx ends.
-func (f *forwarder) carry(ctx context.Context, s forwardSpec, from string, conn *net.TCPConn, serve func(*passage) traffic) {
-	stop := context.AfterFunc(ctx, func() { abort(conn) })
-	defer stop()
-	p := &passage{number: f.numbers.next(), kind: s.kind, from: from, to: s.to, begun: time.Now()}
-	f.tellOpened(p)
-	p.traffic = serve(p)
-	f.tellClosed(ctx, p)
-}
-
-// tellFull tells of a connection for which there was no place.
-func (f *forwarder) tellFull(from string) {
-	f.say("A connection from %s was reset: %d are forwarded already.", from, maxForwarded)
+		r.conn, r.release = call.conn.(*node.Conn), func() { _ = call.node.Close() }
+		return r, nil
+	})
 }

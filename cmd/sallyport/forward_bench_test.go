@@ -83,7 +83,7 @@ func startForward(b *testing.B, service string) string {
 		b.Fatal(err)
 	}
 	quiet := &app{out: io.Discard, err: io.Discard}
-	peer, err := node.New(b.Context(), node.Config{Brokers: []address.Broker{broker}, STUN: s.ready.STUN, Interfaces: []string{loopbackName()}, NoLAN: true})
+	peer, err := node.New(b.Context(), node.Config{Brokers: []address.Broker{broker}, STUN: s.ready.STUN, Interfaces: []string{loopbackName()}, NoLAN: true, Tunnels: true})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func startForward(b *testing.B, service string) string {
 			all.Go(func() { t.serve(ctx, c.(*node.Conn)) })
 		}
 	})
-	f := &forwarder{app: quiet, places: make(chan struct{}, maxForwarded), flags: nodeFlags{
+	f := &forwardCommand{app: quiet, flags: nodeFlags{
 		key: filepath.Join(b.TempDir(), "key"), brokers: s.ready.Brokers, stun: s.ready.STUN, interfaces: []string{loopbackName()}, noLAN: true, timeout: patience,
 	}}
 	to, err := tunnel.ParsePlace(service)

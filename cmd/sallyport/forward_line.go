@@ -9,6 +9,8 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/api"
+	"github.com/sallyport-net/sallyport/node/session"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
 
@@ -27,10 +29,12 @@ const (
 // line is the way to a peer for as long as a forward lasts: one session, kept
 // by a stream of its own, and called for again when it is gone.
 type line struct {
-	*app
-	node    *node.Node
-	peer    address.Address
-	calling chan struct{} // one at a time, so that all share the session
+	node     *node.Node
+	peer     address.Address
+	tell     func(api.ForwardEvent)
+	explain  func(*node.Node, error) error
+	calling  chan struct{} // one at a time, so that all share the session
+	watching sync.WaitGroup
 
 	mu      sync.Mutex
 	settled chan struct{} // closed when it is known again whether the peer is there
@@ -38,8 +42,8 @@ type line struct {
 	wanted  chan struct{} // somebody wants the peer now
 }
 
-func newLine(a *app) *line {
-	return &line{app: a, calling: make(chan struct{}, 1), wanted: make(chan struct{}, 1), settled: make(chan struct{})}
+func newLine(r reached, tell func(api.ForwardEvent), explain func(*node.Node, error) error) *line {
+	return &line{node: r.node, peer: r.peer, tell: tell, explain: explain, calling: make(chan struct{}, 1), wanted: make(chan struct{}, 1), settled: make(chan struct{})}
 }
 
 // connect makes a stream with the given call, on the session that is there or
@@ -54,9 +58,10 @@ func (l *line) connect(ctx context.Context, call func(*node.Node, context.Contex
 	return call(l.node, ctx, l.peer)
 }
 
-// open gives a stream for a forwarded connection. While the peer is gone, the
-// next call for it decides, and is made at once.
-func (l *line) open(ctx context.Context) (*node.Conn, error) {
+// open gives a stream for a forwarded connection, by a call such as
+// Node.ConnectAddress. While the peer is gone, the next call for it decides, and
+// is made at once.
+func (l *line) open(ctx context.Context, call func(*node.Node, context.Context, address.Address) (*node.Conn, error)) (*node.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
 	if settled, gone := l.state(); gone != nil {
@@ -73,7 +78,7 @@ func (l *line) open(ctx context.Context) (*node.Conn, error) {
 			return nil, gone
 		}
 	}
-	return l.connect(ctx, (*node.Node).ConnectAddress)
+	return l.connect(ctx, call)
 }
 
 func (l *line) state() (settled <-chan struct{}, gone error) {
@@ -93,9 +98,9 @@ func (l *line) settle(gone error) {
 
 // request opens a stream and asks for something on it.
 func (l *line) request(ctx context.Context, q tunnel.Request) (*node.Conn, error) {
-	c, err := l.open(ctx)
+	c, err := l.open(ctx, (*node.Node).Tunnel)
 	if err != nil {
-		return nil, err
+		return nil, noReply(err)
 	}
 	if _, err := c.Write(q.Bytes()); err != nil {
 		cut(c)
@@ -118,14 +123,24 @@ func answer(c *node.Conn, q tunnel.Request) (tunnel.Reply, error) {
 	return a, nil
 }
 
-// errNotServed is the error of a peer whose node forwards nothing.
-var errNotServed = errors.New("the peer's node does not serve forwards")
+var (
+	// errNotServed is the error of a peer whose node forwards nothing, and
+	// errTooOld of one whose version does it in another way.
+	errNotServed = errors.New("the peer's node does not serve forwards")
+	errTooOld    = errors.New("the peer's version is too old to be asked for forwards by this one")
+	errSilent    = errors.New("the peer does not answer")
+)
 
 // noReply says what a reply means that did not come.
 func noReply(err error) error {
 	var timeout net.Error
-	if errors.Is(err, tunnel.ErrForeign) || errors.As(err, &timeout) && timeout.Timeout() {
+	switch {
+	case errors.Is(err, session.ErrNotServed), errors.Is(err, tunnel.ErrForeign):
 		return errNotServed
+	case errors.Is(err, session.ErrTooOld):
+		return errTooOld
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return errSilent
 	}
 	return err
 }
@@ -133,6 +148,8 @@ func noReply(err error) error {
 // keep holds the session until ctx ends: anchor is the stream that keeps it.
 // When it is gone, the peer is called for, with growing pauses.
 func (l *line) keep(ctx context.Context, anchor *node.Conn) {
+	l.watch(ctx, anchor)
+	defer l.watching.Wait()
 	for {
 		lost := l.hold(ctx, anchor)
 		over := anchor.Over()
@@ -142,12 +159,21 @@ func (l *line) keep(ctx context.Context, anchor *node.Conn) {
 		}
 		if over {
 			l.settle(lost)
-			l.tellLine(lineEvent{Event: "gone", Error: plainly(lost)})
+			l.tell(api.ForwardEvent{Event: "gone", Error: plainly(lost)})
 		}
 		if anchor = l.redial(ctx, over); anchor == nil {
 			return
 		}
 	}
+}
+
+// watch tells of the changes of a session's path, until it or ctx ends.
+func (l *line) watch(ctx context.Context, anchor *node.Conn) {
+	l.watching.Go(func() {
+		watchPath(ctx, anchor, func(e pathEvent) {
+			l.tell(api.ForwardEvent{Event: e.Event, State: e.State, Via: e.Via, Remote: e.Remote, MS: e.MS})
+		})
+	})
 }
 
 // hold shows now and again that the anchor is wanted, until it or ctx ends.
@@ -189,8 +215,8 @@ func (l *line) redial(ctx context.Context, over bool) *node.Conn {
 				_ = anchor.SetReadDeadline(time.Time{})
 				l.settle(nil)
 				if over {
-					l.tellLine(lineEvent{Event: "back", Via: string(anchor.Via()), Remote: anchor.RemoteAddr().String(), MS: milliseconds(time.Since(begun))})
-					go l.watchPath(anchor) // ends with the session
+					l.tell(api.ForwardEvent{Event: "back", Via: string(anchor.Via()), Remote: anchor.RemoteAddr().String(), MS: milliseconds(time.Since(begun))})
+					l.watch(ctx, anchor)
 				}
 				return anchor
 			}
@@ -201,8 +227,8 @@ func (l *line) redial(ctx context.Context, over bool) *node.Conn {
 		}
 		l.settle(err)
 		over = true
-		f := explain(l.explainCall(l.node, err))
-		l.tellLine(lineEvent{Event: "retry", Error: f.what, MS: milliseconds(pause)})
+		f := explain(l.explain(l.node, err))
+		l.tell(api.ForwardEvent{Event: "retry", Error: f.what, MS: milliseconds(pause)})
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -210,31 +236,5 @@ func (l *line) redial(ctx context.Context, over bool) *node.Conn {
 		case <-ctx.Done():
 		}
 		timer.Stop()
-	}
-}
-
-// lineEvent is a change of the way to the peer: gone, retry (in MS), or back
-// (after MS).
-type lineEvent struct {
-	Event  string  `json:"event"`
-	Via    string  `json:"via,omitempty"`
-	Remote string  `json:"remote,omitempty"`
-	Error  string  `json:"error,omitempty"`
-	MS     float64 `json:"ms,omitempty"`
-}
-
-func (l *line) tellLine(e lineEvent) {
-	if l.json {
-		emit(l.err, e)
-		return
-	}
-	after := time.Duration(e.MS * float64(time.Millisecond)).Round(100 * time.Millisecond)
-	switch e.Event {
-	case "gone":
-		l.say("The peer is gone: %s. Calling it again; connections through it were reset.", e.Error)
-	case "retry":
-		l.say("No connection: %s. Trying again in %v.", e.Error, after)
-	case "back":
-		l.say("The peer is back after %v: %s, %s.", after, e.Remote, viaWords(node.Strategy(e.Via)))
 	}
 }

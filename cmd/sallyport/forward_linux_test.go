@@ -106,10 +106,20 @@ func TestForwardMoves(t *testing.T) {
 	target := node.await(t, `^Compact: (\S+)$`)
 	fwd, _ := stageRun(t, b, filepath.Join(dir, "b"), "sallyport", "forward", "--no-lan", "--broker", broker, "--stun", stun, "-L", "7001:127.0.0.1:7000", target)
 	fwd.await(t, "^Forwarding ")
+	// The same by a node in the background, and a connection of its.
+	up, _ := stageRun(t, b, filepath.Join(dir, "up"), "sallyport", "up", "--foreground", "--listen", "none", "--no-lan", "--broker", broker, "--stun", stun)
+	up.await(t, `^Compact: `)
+	through, _ := stageRun(t, b, filepath.Join(dir, "up"), "sallyport", "forward", "-L", "7002:127.0.0.1:7000", target)
+	through.await(t, "^Using the node in the background")
+	through.await(t, "^Forwarding ")
+	ping, _ := stageRun(t, b, filepath.Join(dir, "up"), "sallyport", "ping", "--count", "0", "--interval", "10ms", target)
+	ping.await(t, `^pong from .* via \S+ \S+$`)
 
 	moved := filepath.Join(dir, "moved")
 	first, done := stageRun(t, b, dir, "echoclient", "127.0.0.1:7001", moved)
 	first.await(t, "^going$")
+	other, otherDone := stageRun(t, b, dir, "echoclient", "127.0.0.1:7002", moved)
+	other.await(t, "^going$")
 	ip := func(words ...string) {
 		if out, err := b.Command(t.Context(), "ip", words...).CombinedOutput(); err != nil {
 			t.Skipf("ip %v: %v: %s", words, err, out)
@@ -121,12 +131,19 @@ func TestForwardMoves(t *testing.T) {
 	ip("addr", "del", b.Addr().String()+"/24", "dev", "eth0")
 	ip("route", "replace", "default", "via", b.Gateway().String())
 	fwd.await(t, "^The connection goes on with ")
+	through.await(t, "^The connection goes on with ")
+	now := ping.await(t, `^The connection goes on with (\S+), `)
+	ping.await(t, `^pong from .* via \S+ `+regexp.QuoteMeta(now)+"$")
 	if err := os.WriteFile(moved, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	first.await(t, "^ok$")
 	if err := done.Wait(); err != nil {
 		t.Errorf("the connection that was there: %v: %s", err, first)
+	}
+	other.await(t, "^ok$")
+	if err := otherDone.Wait(); err != nil {
+		t.Errorf("the one by the node in the background: %v: %s", err, other)
 	}
 	second, _ := stageRun(t, b, dir, "echoclient", "127.0.0.1:7001", moved)
 	second.await(t, "^ok$")

@@ -49,7 +49,7 @@ func (f *forwarder) outward(ctx context.Context, s forwardSpec, p *passage, conn
 		return f.proxy(ctx, p, conn)
 	}
 	if s.to == (tunnel.Place{}) {
-		c, err := f.line.open(ctx)
+		c, err := f.line.open(ctx, (*node.Node).ConnectAddress)
 		if err != nil {
 			abort(conn)
 			return traffic{err: err}

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
 	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/api"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
 
@@ -23,6 +25,8 @@ func (f *forwarder) beginRemote(ctx context.Context, s forwardSpec) error {
 		return failed(err, no.Hint(), "-R %v", no)
 	case errors.Is(err, errNotServed):
 		return failed(err, "ask the peer to start its node with --allow-listen", "%v", err)
+	case errors.Is(err, errTooOld):
+		return failed(err, updateThere, "%v", err)
 	case err != nil:
 		return explainCut(err)
 	}
@@ -44,7 +48,7 @@ func (f *forwarder) beginRemote(ctx context.Context, s forwardSpec) error {
 				continue
 			}
 			if _, gone := f.line.state(); gone == nil && ctx.Err() == nil { // else the line tells
-				f.say("-R: %s. Trying again in %v.", plainly(err), pause)
+				f.tell(api.ForwardEvent{Event: "retry", Kind: string(remoteForward), Error: plainly(err), MS: milliseconds(pause)})
 			}
 			select {
 			case <-time.After(pause):
@@ -106,7 +110,7 @@ func (f *forwarder) answerKnock(ctx context.Context, s forwardSpec, c *node.Conn
 	if err != nil {
 		_, _ = c.Write(k.Ticket[:])
 		status := tunnel.StatusOf(err)
-		f.say("A connection from %v was reset: %v: %v.", k.From, s.to, status)
+		f.tell(api.ForwardEvent{Event: "reset", From: k.From.String(), Error: fmt.Sprintf("%v: %v", s.to, status)})
 		return
 	}
 	conn := local.(*net.TCPConn)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sallyport-net/sallyport/node/api"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
 
@@ -14,9 +15,9 @@ import (
 type forwardKind string
 
 const (
-	localForward  forwardKind = "local"  // a port here, a service at the peer
-	remoteForward forwardKind = "remote" // a port at the peer, a service here
-	socksForward  forwardKind = "socks"  // a port here, whatever its clients ask for
+	localForward  forwardKind = api.LocalForward
+	remoteForward forwardKind = api.RemoteForward
+	socksForward  forwardKind = api.SOCKSForward
 )
 
 // forwardSpec is one forward that was asked for.
@@ -75,6 +76,15 @@ func parseBind(s string) (string, error) {
 	return a.Unmap().String(), nil
 }
 
+// parseBindPlace reads IP:PORT, where the port may be 0.
+func parseBindPlace(s string) (tunnel.Place, error) {
+	at, err := netip.ParseAddrPort(s)
+	if err != nil || at.Addr().Zone() != "" {
+		return tunnel.Place{}, fmt.Errorf("%q is no address and port to listen on", s)
+	}
+	return tunnel.Place{Host: at.Addr().Unmap().String(), Port: at.Port()}, nil
+}
+
 // splitColons splits at colons, but for those in brackets, which it takes off.
 func splitColons(s string) ([]string, error) {
 	var fields []string
@@ -102,6 +112,14 @@ func splitColons(s string) ([]string, error) {
 
 // wide reports whether other machines reach the port.
 func (s forwardSpec) wide() bool { return !loopback(s.bind) }
+
+// where says at which end it listens, for people.
+func (s forwardSpec) where(peer string) string {
+	if s.kind == remoteForward {
+		return "at " + peer
+	}
+	return "here"
+}
 
 // what says where the forward leads, for people.
 func (s forwardSpec) what(peer string) string {

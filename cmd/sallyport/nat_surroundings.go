@@ -19,15 +19,6 @@ type natSurroundings struct {
 	Hops         []netip.Addr `json:"hops,omitempty"`
 }
 
-func natSurroundingsOf(r nat.Report) natSurroundings {
-	s := natSurroundings{
-		Refusal: r.Refusal.String(), Hairpin: r.Hairpin.String(), Depth: r.Depth, Hops: r.Hops,
-		CarrierGrade: r.NATed() && nat.CarrierGrade(r.Local, r.Hops),
-	}
-	s.Levels, s.LevelsSure = r.Levels()
-	return s
-}
-
 func (s natSurroundings) print(b *strings.Builder, externals []netip.Addr) {
 	line := func(what, format string, args ...any) {
 		fmt.Fprintf(b, "  %-9s %s\n", what, fmt.Sprintf(format, args...))

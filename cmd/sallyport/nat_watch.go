@@ -17,10 +17,10 @@ import (
 const lookAround = 2 * time.Second
 
 // watchNAT asks again and again until ctx ends, and prints what has changed.
-func watchNAT(ctx context.Context, a *app, f *nodeFlags, every time.Duration) error {
+func watchNAT(ctx context.Context, a *app, f *nodeFlags, ask func(context.Context) (*natSurvey, error), every time.Duration) error {
 	var last *natSurvey
 	for {
-		s, err := survey(ctx, f)
+		s, err := ask(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -88,7 +88,7 @@ func natChanges(before, now *natSurvey) (out []string) {
 			{"error", old.Error, i.Error},
 			{"seen as", old.External, i.External},
 			{"type", old.Type, i.Type},
-			{"ports", old.report.Delta.String(), i.report.Delta.String()},
+			{"ports", old.delta.String(), i.delta.String()},
 			{"sure", fmt.Sprint(old.Sure), fmt.Sprint(i.Sure)},
 			{"strangers", old.Refusal, i.Refusal},
 			{"hairpin", old.Hairpin, i.Hairpin},

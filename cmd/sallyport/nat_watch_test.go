@@ -13,7 +13,7 @@ func TestNATChanges(t *testing.T) {
 	at := func(change func(*natInterface)) *natSurvey {
 		i := natInterface{
 			Interface: "eth0", Family: "IPv4", Local: netip.MustParseAddr("192.168.1.2"),
-			External: "203.0.113.7", Type: "full cone", report: nat.Report{Delta: nat.Delta{Kind: nat.Equal}},
+			External: "203.0.113.7", Type: "full cone", delta: nat.Delta{Kind: nat.Equal},
 		}
 		change(&i)
 		return &natSurvey{Interfaces: []natInterface{i}}

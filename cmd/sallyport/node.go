@@ -39,8 +39,6 @@ standard output as soon as it is ready. What arrives goes to one of
 
   --echo               back to where it came from, until the peer has ended
   --forward HOST:PORT  a TCP service; each peer gets a connection of its own
-  --allow-forward HOST:PORT,...  --allow-listen [BIND:]PORT,...
-                       what "sallyport forward" asks for, where these allow it
   --exec CMD           a shell command for each peer, as its standard input and
                        output; it is killed when the connection is lost
   standard output      otherwise, from all peers as it comes. Standard input
@@ -50,6 +48,11 @@ standard output as soon as it is ready. What arrives goes to one of
                        input is sent to its end first. Empty standard input
                        means to receive only
 
+Beside that, "sallyport forward" of peers gets what these allow:
+
+  --allow-forward HOST:PORT,...   TCP services that it may reach
+  --allow-listen [BIND:]PORT,...  ports here that may lead to services there
+
 SIGTERM ends the node with exit status 0, an interrupt with 130. With --json,
 events go to standard output, one object per line: ready, then accepted, data
 (without a sink), wanted (of a forward) and ended, and address whenever the
@@ -58,6 +61,7 @@ machine's networks have changed and its address with them.`,
   sallyport node --echo
   sallyport node --forward 127.0.0.1:22
   sallyport node --allow-forward 127.0.0.1:80,127.0.0.1:5432
+  sallyport node --echo --allow-forward 127.0.0.1:80
   sallyport node --exec 'tar x -C inbox' --allow 26vGxSb9PMjdqAkEtixBBHm6tt9o72xX4YBBHJQWsJnQb
   sallyport node < big.iso`,
 		Args: nothingElse,
@@ -87,7 +91,7 @@ func (n *nodeCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	serve, err := n.sinks.sink(n.app, admission.Everyone())
+	serve, err := n.sinks.sink(n.app, admission.Everyone(), func() sink { return newConsole(n.app).serve })
 	if err != nil {
 		return err
 	}
@@ -99,7 +103,7 @@ func (n *nodeCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg.Admission, cfg.Birthday = &admission, birthday
+	cfg.Admission, cfg.Birthday, cfg.Tunnels = &admission, birthday, n.sinks.tunnels()
 	nd, err := n.startNode(ctx, cfg, false)
 	if err != nil {
 		return err

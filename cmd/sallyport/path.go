@@ -1,14 +1,30 @@
 package main
 
 import (
+	"context"
+	"net"
 	"time"
 
 	"github.com/sallyport-net/sallyport/node"
 )
 
+// watched is a connection whose path may change: a *node.Conn, or one through the
+// node in the background.
+type watched interface {
+	Changed() <-chan struct{}
+	Over() bool
+	Alive() bool
+	Moves() int
+	Via() node.Strategy
+	RemoteAddr() net.Addr
+}
+
 // watchPath tells of every change of a connection's path, until the connection
 // is over.
-func (a *app) watchPath(c *node.Conn) {
+func (a *app) watchPath(c watched) { watchPath(context.Background(), c, a.tellPath) }
+
+// watchPath tells of them until ctx or the connection ends.
+func watchPath(ctx context.Context, c watched, tell func(pathEvent)) {
 	alive, moves := true, c.Moves()
 	var lost time.Time
 	for {
@@ -17,19 +33,23 @@ func (a *app) watchPath(c *node.Conn) {
 			return
 		}
 		if n := c.Moves(); n != moves {
-			a.tellPath(pathEvent{"path", "moved", string(c.Via()), c.RemoteAddr().String(), since(lost)})
+			tell(pathEvent{"path", "moved", string(c.Via()), c.RemoteAddr().String(), since(lost)})
 			moves, alive, lost = n, true, time.Time{}
 		}
 		switch now := c.Alive(); {
 		case alive && !now:
 			lost = time.Now()
-			a.tellPath(pathEvent{Event: "path", State: "lost"})
+			tell(pathEvent{Event: "path", State: "lost"})
 			alive = false
 		case !alive && now:
-			a.tellPath(pathEvent{"path", "back", string(c.Via()), c.RemoteAddr().String(), since(lost)})
+			tell(pathEvent{"path", "back", string(c.Via()), c.RemoteAddr().String(), since(lost)})
 			alive, lost = true, time.Time{}
 		}
-		<-changed
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

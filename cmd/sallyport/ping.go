@@ -27,7 +27,9 @@ func newPing(a *app) *cobra.Command {
 		Short: "Measure round trips to a peer, and show the path in use",
 		Long: `Connect to a peer's node, which sends everything back, and measure round trips.
 TARGET is an address in either form, a bare node id, a nickname or a contact.
-With --json, events go to standard error: connected, pong, summary, failed.`,
+Where "sallyport up" has a node in the background, that one connects, unless a flag
+says how a node is to be. With --json, events go to standard error: connected,
+path, pong, summary, failed.`,
 		Example: `  sallyport ping ADDRESS
   sallyport ping --count 0 --interval 5s ADDRESS     until ^C`,
 		Args: oneTarget,

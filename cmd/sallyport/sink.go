@@ -31,8 +31,12 @@ type sinkFlags struct {
 	allowForward, allowListen []string
 }
 
-// sinkNames are the flags that choose a sink. Those of the last one go together.
-var sinkNames = []string{"echo", "forward", "exec", "allow-forward", "allow-listen"}
+// sinkNames are the flags that choose where plain connections go, of which there
+// is one; tunnelNames those of what "sallyport forward" may ask for beside that.
+var (
+	sinkNames   = []string{"echo", "forward", "exec"}
+	tunnelNames = []string{"allow-forward", "allow-listen"}
+)
 
 func (f *sinkFlags) register(c *cobra.Command) {
 	c.Flags().BoolVar(&f.echo, "echo", false, "send back what arrives")
@@ -43,51 +47,65 @@ func (f *sinkFlags) register(c *cobra.Command) {
 }
 
 // fromCommandLine sees to it that a sink on the command line is the only one,
-// whatever the configuration file has.
+// whatever the configuration file has; and what is allowed there, all that is.
 func (f *sinkFlags) fromCommandLine(c *cobra.Command) error {
 	fs := c.Flags()
+	for _, names := range [][]string{sinkNames, tunnelNames} {
+		if slices.ContainsFunc(names, fs.Changed) {
+			for _, name := range names {
+				fs.Lookup(name).Changed = true
+			}
+		}
+	}
+	return f.check()
+}
+
+// check finds more than one sink.
+func (f *sinkFlags) check() error {
 	var named []string
-	for _, name := range sinkNames {
-		if fs.Changed(name) {
-			named = append(named, "--"+name)
+	for n, is := range []bool{f.echo, f.forward != "", f.exec != ""} {
+		if is {
+			named = append(named, "--"+sinkNames[n])
 		}
 	}
-	if len(named) > 1 && !slices.Equal(named, []string{"--allow-forward", "--allow-listen"}) {
+	if len(named) > 1 {
 		return misused("try one of them", "%s exclude each other", strings.Join(named, " and "))
-	}
-	if len(named) > 0 {
-		for _, name := range sinkNames {
-			fs.Lookup(name).Changed = true
-		}
 	}
 	return nil
 }
 
-// chosen reports whether one was.
-func (f *sinkFlags) chosen() bool { return f.echo || f.forward != "" || f.exec != "" || f.tunnels() }
+// plain reports whether a sink for plain connections was chosen.
+func (f *sinkFlags) plain() bool { return f.echo || f.forward != "" || f.exec != "" }
 
-// tunnels reports whether the node is for "sallyport forward".
+// tunnels reports whether "sallyport forward" may ask for anything.
 func (f *sinkFlags) tunnels() bool { return len(f.allowForward)+len(f.allowListen) > 0 }
 
-// sink gives the chosen one. everyone says whether everyone may connect.
-func (f *sinkFlags) sink(a *app, everyone bool) (sink, error) {
-	chosen := 0
-	for _, is := range []bool{f.echo, f.forward != "", f.exec != "", f.tunnels()} {
-		if is {
-			chosen++
+// sink gives the one for every connection, each by its kind: plain ones go where
+// the flags say, or else to otherwise. everyone says whether everyone may
+// connect.
+func (f *sinkFlags) sink(a *app, everyone bool, otherwise func() sink) (sink, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	t, err := newTunnels(a, f.allowForward, f.allowListen)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := f.plainSink(a, otherwise)
+	if err != nil || !f.tunnels() {
+		return plain, err
+	}
+	t.warn(everyone)
+	return func(ctx context.Context, c *node.Conn) traffic {
+		if c.Tunnel() {
+			return t.serve(ctx, c)
 		}
-	}
-	if chosen > 1 {
-		return nil, misused("try one of them", "echo, forward, exec and allow-forward exclude each other")
-	}
+		return plain(ctx, c)
+	}, nil
+}
+
+func (f *sinkFlags) plainSink(a *app, otherwise func() sink) (sink, error) {
 	switch {
-	case f.tunnels():
-		t, err := newTunnels(a, f.allowForward, f.allowListen)
-		if err != nil {
-			return nil, err
-		}
-		t.warn(everyone)
-		return t.serve, nil
 	case f.echo:
 		return echo, nil
 	case f.exec != "":
@@ -98,12 +116,12 @@ func (f *sinkFlags) sink(a *app, everyone bool) (sink, error) {
 		}
 		return forward(f.forward), nil
 	}
-	return newConsole(a).serve, nil
+	return otherwise(), nil
 }
 
 // counterpart is the command that the other side uses.
 func (f *sinkFlags) counterpart() []string {
-	if !f.tunnels() {
+	if f.plain() || !f.tunnels() {
 		return []string{"connect"}
 	}
 	rules, _ := tunnel.ParseRules(f.allowForward)

@@ -16,7 +16,7 @@ import (
 // requestTimeout is how long a stream may be silent about where it leads.
 const requestTimeout = 10 * time.Second
 
-// tunnels is the sink of a node that forwards what its flags allow.
+// tunnels is the sink of tunnels: a node's flags say what they may ask for.
 type tunnels struct {
 	*app
 	forward tunnel.Rules // what may be connected to
@@ -73,7 +73,7 @@ func (t *tunnels) serve(ctx context.Context, c *node.Conn) traffic {
 	if err != nil {
 		cut(c)
 		if errors.Is(err, tunnel.ErrForeign) {
-			err = errors.New(`the peer asks for no forward: this node serves "sallyport forward" only`)
+			err = errors.New("the peer opens a tunnel, and does not say where it shall lead")
 		}
 		return traffic{err: err}
 	}

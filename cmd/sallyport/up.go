@@ -40,13 +40,14 @@ func newUp(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run a node in the background, which other commands and programs use",
-		Long: `Run a node in the background, until "sallyport down". connect, ping and addr use
-it, as long as no flag of theirs says how a node is to be, and so do other
-programs: it has an HTTP API, on a Unix socket and on 127.0.0.1:12333 with a
-token, and a page. "sallyport status" says where they are, and how the node is.
+		Long: `Run a node in the background, until "sallyport down". connect, ping, forward, nat,
+why and addr use it, as long as no flag of theirs says how a node is to be, and so
+do other programs: it has an HTTP API, on a Unix socket and on 127.0.0.1:12333 with
+a token, and a page. "sallyport status" says where they are, and how the node is.
 
 What arrives goes to --echo, --forward or --exec, as with "sallyport node", and
-without one of them to the clients of the API.
+without one of them to the clients of the API. "sallyport forward" of peers gets
+what --allow-forward and --allow-listen allow, beside that.
 
 With --foreground, stay; this is for service managers such as systemd.`,
 		Example: `  sallyport up
@@ -92,10 +93,8 @@ func (u *up) check() error {
 	if _, err := parseBirthday(u.birth); err != nil {
 		return err
 	}
-	if u.sinks.chosen() {
-		if _, err := u.sinks.sink(u.app, false); err != nil {
-			return err
-		}
+	if _, err := u.sinks.sink(u.app, false, func() sink { return nil }); err != nil {
+		return err
 	}
 	if u.listen == "" || u.listen == "none" {
 		return nil

@@ -76,7 +76,7 @@ func (u *up) run(ctx context.Context, files upFiles, token string, tcp net.Liste
 	if err != nil {
 		return err
 	}
-	cfg.Admission = &admission
+	cfg.Admission, cfg.Tunnels = &admission, u.sinks.tunnels()
 	if cfg.Birthday, err = parseBirthday(u.birth); err != nil {
 		return err
 	}
@@ -91,6 +91,7 @@ func (u *up) run(ctx context.Context, files upFiles, token string, tcp net.Liste
 	defer nd.Close()
 	server, err := api.New(api.Config{
 		Node: nd, Token: token, Version: u.version(), Shutdown: shutdown, Logger: cfg.Logger,
+		Forward: u.forwardBy(nd), Why: u.whyBy(nd, cfg),
 		Explain: func(err error) api.Problem { return problemOf(u.explainCall(nd, err)) },
 		Resolve: func(ctx context.Context, target string) (address.Address, string, error) {
 			found, err := resolver.Resolve(ctx, target)
@@ -128,15 +129,17 @@ func (u *up) run(ctx context.Context, files upFiles, token string, tcp net.Liste
 	if !u.detached {
 		u.serving.Go(func() { u.follow(following, nd, nd.Address()) })
 	}
-	handle := func(c net.Conn) { server.Take(c.(*node.Conn)) }
-	if u.sinks.chosen() {
-		to, err := u.sinks.sink(u.app, admission.Everyone())
-		if err != nil {
-			return err
-		}
-		handle = func(c net.Conn) { u.serve(ctx, c, to) }
+	to, err := u.sinks.sink(u.app, admission.Everyone(), func() sink { return nil })
+	if err != nil {
+		return err
 	}
-	return u.acceptAll(ctx, nd, handle)
+	return u.acceptAll(ctx, nd, func(c net.Conn) {
+		if conn := c.(*node.Conn); u.sinks.plain() || conn.Tunnel() {
+			u.serve(ctx, conn, to)
+		} else {
+			server.Take(conn)
+		}
+	})
 }
 
 // version is what this program is, as the API tells it.

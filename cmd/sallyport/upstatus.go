@@ -1,26 +1,32 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 )
 
 func newStatus(a *app) *cobra.Command {
 	var open bool
+	var end string
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Say how the node in the background is",
 		Long: `Say how the node that "sallyport up" has started is: its address, what the NATs
-on its way out do, its brokers, and its sessions with peers. Exit status 1 where
-none runs.`,
+on its way out do, its brokers, its sessions with peers, and what it forwards. Exit
+status 1 where none runs.`,
 		Example: `  sallyport status
+  sallyport status --end f1   end the forward of that name
   sallyport status --open     print a link that opens the node's page once
   sallyport status --json`,
 		Args: nothingElse,
@@ -28,6 +34,9 @@ none runs.`,
 			up := a.background(&nodeFlags{})
 			if up == nil {
 				return failed(nil, `try "sallyport up"`, "no node runs in the background")
+			}
+			if end != "" {
+				return a.endForward(c.Context(), up, end)
 			}
 			st, err := up.status(c.Context())
 			if err != nil {
@@ -48,9 +57,29 @@ none runs.`,
 		},
 	}
 	c.Flags().BoolVar(&open, "open", false, "print a link that opens the node's page once")
+	c.Flags().StringVar(&end, "end", "", "end the forward of this `NAME`, and say nothing else")
 	c.Flags().BoolVar(&a.json, "json", false, "print one JSON object")
 	c.Flags().BoolVarP(&a.verbose, "verbose", "v", false, "show the causes of errors")
 	return c
+}
+
+// endForward ends what another command has the node forward.
+func (a *app) endForward(ctx context.Context, up *control, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, controlAnswer)
+	defer cancel()
+	if err := up.ask(ctx, http.MethodDelete, "/v1/forwards/"+url.PathEscape(name), nil, nil); err != nil {
+		return err
+	}
+	if a.json {
+		emit(a.out, forwardEndedEvent{"ended", name})
+	}
+	a.say("The forward %s has ended.", name)
+	return nil
+}
+
+type forwardEndedEvent struct {
+	Event string `json:"event"`
+	Name  string `json:"name"`
 }
 
 // statusEvent is the API's status, and where the node keeps its things.
@@ -115,6 +144,9 @@ func (e statusEvent) print(w io.Writer) {
 	if len(e.Sessions) == 0 {
 		fmt.Fprintln(&b, "Session: none")
 	}
+	for _, f := range e.Forwards {
+		printForward(&b, f)
+	}
 	switch {
 	case e.Link != "":
 		fmt.Fprintf(&b, "Page:    %s\n", e.Link)
@@ -123,4 +155,20 @@ func (e statusEvent) print(w io.Writer) {
 	}
 	fmt.Fprintf(&b, "Socket:  %s\nToken:   %s\nLog:     %s\n", e.Socket, e.TokenFile, e.Log)
 	_, _ = io.WriteString(w, b.String())
+}
+
+// printForward has a line for each port.
+func printForward(b *strings.Builder, f api.ForwardState) {
+	peer := f.Peer
+	if key, err := address.ParseKey(f.Peer); err == nil {
+		peer = key.Short()
+	}
+	for _, one := range f.Forwards {
+		s, err := specOf(one)
+		if err != nil {
+			continue // of a version that knows more
+		}
+		fmt.Fprintf(b, "Forward: %s, %v %s to %s; %s open, for %v\n", f.Name, s.bind, s.where(peer), s.what(peer),
+			plural(f.Open, "connection"), time.Since(f.Since).Round(time.Second))
+	}
 }

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/api"
 )
 
 func newWhy(a *app) *cobra.Command {
@@ -24,6 +26,9 @@ and whether the peer admits us. Where it stops, it says which one change would
 help. TARGET is an address in either form, a bare node id, a nickname or a
 contact. With -v, the whole course follows with its times.
 
+Where "sallyport up" has a node in the background, that one calls, even where it has
+a session with the peer, unless a flag says how a node is to be.
+
 The exit status is 0 where a connection is possible, and otherwise that which
 "sallyport connect" would have. With --json, standard output is one object: why.`,
 		Example: `  sallyport why ADDRESS
@@ -36,11 +41,10 @@ The exit status is 0 where a connection is possible, and otherwise that which
 		if err := f.settle(a, c); err != nil {
 			return err
 		}
-		e, err := a.investigate(c.Context(), &f, args[0])
+		d, err := a.investigate(c.Context(), &f, args[0])
 		if err != nil {
 			return err
 		}
-		d := diagnose(e)
 		if a.json {
 			emit(a.out, d)
 		} else {
@@ -54,14 +58,14 @@ The exit status is 0 where a connection is possible, and otherwise that which
 	return c
 }
 
-// investigate tries to connect, and gathers what shows on the way. Its error is
-// that of a command line or an interruption; what keeps one from the peer is in
-// the evidence.
-func (a *app) investigate(ctx context.Context, f *nodeFlags, target string) (evidence, error) {
+// investigate finds out what stands between a peer and the node in the background,
+// or one of our own. Its error is that of a command line or an interruption; what
+// keeps one from the peer is in the diagnosis.
+func (a *app) investigate(ctx context.Context, f *nodeFlags, target string) (diagnosis, error) {
 	e := evidence{target: target}
 	r, err := a.resolver(f)
 	if err != nil {
-		return e, err
+		return diagnosis{}, err
 	}
 	stop := a.tellIdle(fmt.Sprintf("Still looking for %q.", target))
 	e.found, err = r.Resolve(ctx, target)
@@ -71,16 +75,25 @@ func (a *app) investigate(ctx context.Context, f *nodeFlags, target string) (evi
 	}
 	if err != nil {
 		if ctx.Err() != nil {
-			return e, ctx.Err()
+			return diagnosis{}, ctx.Err()
 		}
 		e.naming = explain(unknownTarget(target, err))
-		return e, nil
+		return diagnose(e), nil
 	}
 	a.tellResolved(e.found)
-	peer := e.found.Address
-	cfg, err := a.callerConfig(f, peer)
+	if up := a.background(f); up != nil {
+		st, err := up.status(ctx)
+		if err != nil {
+			return diagnosis{}, err
+		}
+		if e.found.Address.Key.String() != st.Address.ID {
+			a.tellBackground(st.PID)
+			return a.investigateThrough(ctx, up, f, e)
+		}
+	}
+	cfg, err := a.callerConfig(f, e.found.Address)
 	if err != nil {
-		return e, err
+		return diagnosis{}, err
 	}
 	story := newNarrator(&app{err: io.Discard}) // the course is told at the end
 	cfg.Logger = slog.New(story)
@@ -88,34 +101,40 @@ func (a *app) investigate(ctx context.Context, f *nodeFlags, target string) (evi
 	begun := time.Now()
 	go func() {
 		defer close(waited)
-		a.tellWaiting(ended, begun, f.timeout, peer, story.story)
+		a.tellWaiting(ended, begun, f.timeout, e.found.Address, story.story)
 	}()
 	defer func() { close(ended); <-waited }()
 	n, err := a.startNode(ctx, cfg, !f.portAsked)
 	if err != nil {
-		return e, err
+		return diagnosis{}, err
 	}
 	defer n.Close()
-	conn, err := n.Ping(ctx, peer)
-	if ctx.Err() != nil {
-		return e, ctx.Err()
+	e.brokers, e.strategies = cfg.Brokers, cfg.Strategies
+	if err := e.attempt(ctx, a, n, (*node.Node).Ping); err != nil {
+		return diagnosis{}, err
 	}
-	e.brokers, e.strategies, e.reports = cfg.Brokers, cfg.Strategies, n.Reports()
-	e.broker, e.stun = n.Health()
+	return diagnose(e), nil
+}
+
+// investigateThrough has the node in the background call the peer. Who that is was
+// found out here.
+func (a *app) investigateThrough(ctx context.Context, up *control, f *nodeFlags, e evidence) (diagnosis, error) {
+	quiet := *a
+	quiet.verbose = false // the course is told at the end
+	stop, err := quiet.tellCall(ctx, up, f, e.found.Address)
 	if err != nil {
-		e.err, e.failure = err, explain(a.explainCall(n, err))
-		if ce, ok := err.(*node.ConnectError); ok {
-			e.timeline = ce.Timeline
-		}
-		return e, nil
+		return diagnosis{}, err
 	}
-	defer conn.Close()
-	e.via, e.remote, e.took, e.timeline = conn.Via(), conn.RemoteAddr().String(), conn.Took(), conn.Timeline()
-	_ = conn.SetReadDeadline(time.Now().Add(verdictWait))
-	if e.err = conn.Verdict(); e.err != nil {
-		e.failure = explain(explainCut(e.err))
+	defer stop()
+	var d diagnosis
+	if err := up.ask(ctx, http.MethodPost, "/v1/why", api.Why{Target: e.found.Address.String(), TimeoutMS: patienceOf(f)}, &d); err != nil {
+		return d, err
 	}
-	return e, nil
+	d.Target = e.target
+	if len(d.Steps) > 0 && d.Steps[0].Step == "name" {
+		d.Steps[0] = e.nameStep()
+	}
+	return d, nil
 }
 
 // print shows the verdict first, then the steps, and what would help.
@@ -130,7 +149,7 @@ func (d diagnosis) print(w io.Writer, timeline bool) {
 	}
 	b.WriteString("\n")
 	for _, s := range d.Steps {
-		mark := map[stepState]string{stepOK: "ok", stepFailed: "FAILED", stepSkipped: "-"}[s.State]
+		mark := map[string]string{stepOK: "ok", stepFailed: "FAILED", stepSkipped: "-"}[s.State]
 		fmt.Fprintf(&b, "  %-9s  %-6s  %s\n", s.Step, mark, strings.ReplaceAll(s.What, "\n", "; "))
 	}
 	if timeline && len(d.Timeline) > 0 {

@@ -21,11 +21,12 @@ var (
 
 // held is a connection to a peer that clients use by its name.
 type held struct {
-	name  string
-	conn  *node.Conn // nil while it is being made
-	echo  bool
-	ours  bool
-	since time.Time
+	name    string
+	conn    *node.Conn // nil while it is being made
+	session int
+	echo    bool
+	ours    bool
+	since   time.Time
 
 	sending, receiving chan struct{} // have an element while somebody does
 	sent, received     atomic.Uint64 // bytes
@@ -38,7 +39,8 @@ type held struct {
 type Connection struct {
 	Name     string    `json:"name"`
 	Peer     string    `json:"peer"`
-	Ours     bool      `json:"ours"` // whether this node called
+	Session  int       `json:"session"` // 0 where it has ended at once
+	Ours     bool      `json:"ours"`    // whether this node called
 	Echo     bool      `json:"echo"`
 	Since    time.Time `json:"since"`
 	Via      string    `json:"via"`
@@ -53,7 +55,7 @@ type Connection struct {
 
 func (h *held) describe() Connection {
 	return Connection{
-		Name: h.name, Peer: h.conn.Peer().String(), Ours: h.ours, Echo: h.echo, Since: h.since.UTC(),
+		Name: h.name, Peer: h.conn.Peer().String(), Session: h.session, Ours: h.ours, Echo: h.echo, Since: h.since.UTC(),
 		Via: string(h.conn.Via()), Remote: h.conn.RemoteAddr().String(), Alive: h.conn.Alive(), Moves: h.conn.Moves(),
 		TookMS: milliseconds(h.conn.Took()), Sent: h.sent.Load(), Received: h.received.Load(), Ended: h.ended.Load(),
 	}
@@ -100,14 +102,14 @@ func (c *connections) reserve(name string) (*held, error) {
 }
 
 // fill makes a reserved name a connection's.
-func (c *connections) fill(h *held, conn *node.Conn, ours bool) {
+func (c *connections) fill(h *held, conn *node.Conn, session int, ours bool) {
 	c.mu.Lock()
 	if c.closed || c.byName[h.name] != h {
 		c.mu.Unlock()
 		_ = conn.Reset()
 		return
 	}
-	h.conn, h.ours, h.since = conn, ours, time.Now()
+	h.conn, h.session, h.ours, h.since = conn, session, ours, time.Now()
 	h.idle = time.AfterFunc(c.idle, func() { c.end(h, true, "nobody has used it") })
 	c.mu.Unlock()
 	c.log.add(Event{Event: "opened", At: h.since, Name: h.name, Peer: conn.Peer().String(), Ours: ours, Via: string(conn.Via()), Remote: conn.RemoteAddr().String()})

@@ -86,50 +86,6 @@ func FindingOf(f nat.Finding) Finding {
 	}
 }
 
-// Place is one local address, and what the NATs on the way from there do.
-type Place struct {
-	Interface  string  `json:"interface"`
-	Family     string  `json:"family"`
-	Local      string  `json:"local"`
-	External   string  `json:"external,omitempty"`
-	Mapped     string  `json:"mapped,omitempty"` // IP:PORT where the node's own port is seen
-	NAT        bool    `json:"nat"`
-	Type       string  `json:"type"`
-	TypeCode   int     `json:"type_code"`
-	Delta      Delta   `json:"delta"`
-	Verdict    string  `json:"verdict"`
-	About      string  `json:"about"` // the verdict and the facts, for people
-	Sure       bool    `json:"sure"`
-	Confidence float64 `json:"confidence"`
-	Guess      bool    `json:"guess"`
-	TCP        Finding `json:"tcp"`
-	UDP        Finding `json:"udp"`
-	Hairpin    string  `json:"hairpin"`
-	Refusal    string  `json:"refusal"`
-	Levels     int     `json:"levels"` // NATs in a row
-}
-
-func placeOf(p node.PlaceState) Place {
-	r := p.Report
-	out := Place{
-		Interface: p.Interface, Family: "IPv4", Local: p.Addr.String(), NAT: r.NATed(),
-		Type: r.Type.String(), TypeCode: int(r.Type), Delta: DeltaOf(r.Delta),
-		Verdict: nat.Verdict(r), About: nat.Describe(r), Sure: r.Sure(), Confidence: r.Confidence, Guess: r.Guess,
-		TCP: FindingOf(r.TCP), UDP: FindingOf(r.UDP), Hairpin: r.Hairpin.String(), Refusal: r.Refusal.String(),
-	}
-	out.Levels, _ = r.Levels()
-	if p.Addr.Is6() {
-		out.Family = "IPv6"
-	}
-	if r.External.IsValid() {
-		out.External = r.External.String()
-	}
-	if r.Warm.IsValid() {
-		out.Mapped = r.Warm.String()
-	}
-	return out
-}
-
 // Session is a session of the node.
 type Session struct {
 	Session  int       `json:"session"`
@@ -179,17 +135,18 @@ type Health struct {
 
 // Status is everything at once.
 type Status struct {
-	Version     Version      `json:"version"`
-	PID         int          `json:"pid"`
-	Since       time.Time    `json:"since"`
-	URL         string       `json:"url,omitempty"` // of the page; empty where nothing listens on TCP
-	Address     Address      `json:"address"`
-	Verdict     string       `json:"verdict"`
-	Health      Health       `json:"health"`
-	Brokers     []Broker     `json:"brokers"`
-	Interfaces  []Place      `json:"interfaces"`
-	Sessions    []Session    `json:"sessions"`
-	Connections []Connection `json:"connections"`
+	Version     Version        `json:"version"`
+	PID         int            `json:"pid"`
+	Since       time.Time      `json:"since"`
+	URL         string         `json:"url,omitempty"` // of the page; empty where nothing listens on TCP
+	Address     Address        `json:"address"`
+	Verdict     string         `json:"verdict"`
+	Health      Health         `json:"health"`
+	Brokers     []Broker       `json:"brokers"`
+	Interfaces  []Place        `json:"interfaces"`
+	Sessions    []Session      `json:"sessions"`
+	Connections []Connection   `json:"connections"`
+	Forwards    []ForwardState `json:"forwards"`
 }
 
 // Version says what runs.

@@ -72,7 +72,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.echo = o.Echo
-	s.held.fill(h, conn, true)
+	s.held.fill(h, conn, s.cfg.Node.SessionNumber(conn), true)
 	answer(w, http.StatusCreated, h.describe())
 }
 

@@ -95,6 +95,8 @@ func TestOpenAPIHasTheTypes(t *testing.T) {
 		"Problem": Problem{}, "Version": Version{}, "Delta": Delta{}, "Interface": Interface{}, "Address": Address{}, "Finding": Finding{},
 		"Place": Place{}, "Session": Session{}, "Broker": Broker{}, "Health": Health{}, "Connection": Connection{}, "Status": Status{},
 		"Open": Open{}, "Sent": Sent{}, "Drawing": Drawing{}, "Ticket": Ticket{}, "Login": Login{}, "LoggedIn": LoggedIn{}, "Event": Event{},
+		"Probed": Probed{}, "Why": Why{}, "WhyStep": WhyStep{}, "WhyMoment": WhyMoment{}, "Diagnosis": Diagnosis{},
+		"Forward": Forward{}, "Forwarding": Forwarding{}, "ForwardState": ForwardState{}, "ForwardEvent": ForwardEvent{},
 	}
 	for name, s := range d.Components.Schemas {
 		if v, known := types[name]; known {
@@ -157,10 +159,11 @@ func compare(t *testing.T, at string, s schema, typ reflect.Type) {
 func TestOpenAPIHasTheLimits(t *testing.T) {
 	for _, want := range []string{
 		fmt.Sprintf(`"maximum": %d`, maxData), fmt.Sprintf(`"maximum": %d`, longestWait.Milliseconds()), fmt.Sprintf("At most %d streams", maxStreams),
-		fmt.Sprintf("At most %d are held", defaultConns), fmt.Sprintf("%d events are remembered", remembered), fmt.Sprintf("%.0f minutes is closed", defaultIdle.Minutes()),
+		fmt.Sprintf("At most %d are held", defaultConns), fmt.Sprintf("%d events are remembered", remembered),
+		fmt.Sprintf("At most %d requests at once, of %d forwards each", maxForwardings, maxForwards), fmt.Sprintf("At most %d are tried", maxWhys), fmt.Sprintf("every %.0f seconds", probeRest.Seconds()), fmt.Sprintf("%.0f minutes is closed", defaultIdle.Minutes()),
 		names.String(), fmt.Sprint(TunnelLost), fmt.Sprint(TunnelShut), fmt.Sprint(TunnelMisused),
 	} {
-		want = strings.NewReplacer("10 minutes", "ten minutes").Replace(want)
+		want = strings.NewReplacer("10 minutes", "ten minutes", "10 seconds", "ten seconds").Replace(want)
 		if !strings.Contains(string(openAPI), want) {
 			t.Errorf("%q is not to be found", want)
 		}

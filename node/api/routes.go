@@ -21,6 +21,9 @@ type route struct {
 	handle       func(*Server, http.ResponseWriter, *http.Request)
 }
 
+// NoRoute is the error of a request that this version does not know.
+const NoRoute = "there is no such route"
+
 // routes are all that there are; openapi.json describes them.
 var routes []route
 
@@ -33,10 +36,15 @@ func init() { // the handlers of some of them look at the table
 		{method: "GET", path: "/v1/version", handle: (*Server).version},
 		{method: "GET", path: "/v1/status", handle: (*Server).status},
 		{method: "GET", path: "/v1/interfaces", handle: (*Server).interfaces},
+		{method: "POST", path: "/v1/interfaces/probe", handle: (*Server).probe},
 		{method: "GET", path: "/v1/address", handle: (*Server).address},
 		{method: "GET", path: "/v1/address/qr", handle: (*Server).drawing},
 		{method: "GET", path: "/v1/sessions", handle: (*Server).sessions},
 		{method: "GET", path: "/v1/events", handle: (*Server).events},
+		{method: "POST", path: "/v1/why", body: true, handle: (*Server).why},
+		{method: "GET", path: "/v1/forwards", handle: (*Server).forwardList},
+		{method: "POST", path: "/v1/forwards", body: true, local: true, handle: (*Server).forward},
+		{method: "DELETE", path: "/v1/forwards/{name}", local: true, handle: (*Server).forwardEnd},
 		{method: "GET", path: "/v1/connections", handle: (*Server).connections},
 		{method: "POST", path: "/v1/connections", body: true, handle: (*Server).open},
 		{method: "GET", path: "/v1/connections/{name}", handle: with((*Server).info)},
@@ -77,7 +85,7 @@ func (s *Server) handler(local bool) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		if !s.servePage(w, r) {
-			refuse(w, NotFound, "there is no such route", "GET /openapi.json names all of them")
+			refuse(w, NotFound, NoRoute, "GET /openapi.json names all of them")
 		}
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -174,6 +182,7 @@ func (s *Server) Status() Status {
 		Version: s.cfg.Version, PID: os.Getpid(), Since: s.since.UTC(), URL: s.at(), Address: AddressOf(n.Address()),
 		Brokers: list(n.Brokers(), brokerOf), Interfaces: list(n.Places(), placeOf),
 		Sessions: list(n.Sessions(), sessionOf), Connections: list(s.held.all(), (*held).describe),
+		Forwards: list(s.forwards.all(), (*forwarding).describe),
 	}
 	broker, stun := n.Health()
 	st.Health = Health{errorText(broker), errorText(stun)}

@@ -18,11 +18,12 @@ import (
 )
 
 const (
-	maxClients   = 64       // connections of clients, of each listener
+	maxClients   = 64       // connections of clients on TCP
+	maxLocal     = 256      // the same on the Unix socket: commands keep two each
 	maxHeader    = 16 << 10 // bytes
 	maxJSON      = 16 << 10 // bytes of a body that is JSON
 	maxData      = 1 << 20  // bytes of a send, a receive or a WebSocket message
-	maxStreams   = 16       // event streams
+	maxStreams   = 128      // event streams
 	headerTime   = 5 * time.Second
 	bodyTime     = 30 * time.Second
 	answerTime   = 30 * time.Second // for a client to take what it asked for
@@ -41,6 +42,13 @@ type Config struct {
 	// Explain puts an error of Resolve or of a call into words. Nil means that
 	// the errors' own words and hints are used.
 	Explain func(error) Problem
+	// Forward forwards to and from a peer until ctx ends, and tells of what
+	// happens. It must be over when it returns; tell may be called after that.
+	// Nil means that the node forwards nothing.
+	Forward func(ctx context.Context, peer address.Address, want Forwarding, tell func(ForwardEvent)) error
+	// Why calls a peer and says step by step how that went, and what would help.
+	// Nil means that nobody may ask.
+	Why func(ctx context.Context, peer address.Address) (Diagnosis, error)
 	// Version is told to clients.
 	Version Version
 	// Token is what clients on TCP show. Without one only the page comes in.
@@ -60,12 +68,15 @@ type Config struct {
 // Server serves a node to clients, on as many listeners as are handed to it. It
 // is safe for concurrent use.
 type Server struct {
-	cfg     Config
-	since   time.Time
-	log     *chronicle
-	tickets *tickets
-	held    *connections
-	streams chan struct{} // a place for each event stream
+	cfg      Config
+	since    time.Time
+	log      *chronicle
+	tickets  *tickets
+	held     *connections
+	forwards forwardings
+	whys     chan struct{} // a place for each that is under way
+	prober   prober
+	streams  chan struct{} // a place for each event stream
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -95,6 +106,8 @@ func New(cfg Config) (*Server, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{cfg: cfg, since: time.Now(), log: newChronicle(), tickets: newTickets(time.Now), streams: make(chan struct{}, maxStreams)}
+	s.whys = make(chan struct{}, maxWhys)
+	s.prober.busy = make(chan struct{}, 1)
 	s.held = newConnections(cfg.Connections, cfg.Idle, s.log)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	notices := cfg.Node.Events(s.ctx)
@@ -104,7 +117,7 @@ func New(cfg Config) (*Server, error) {
 
 // ServeUnix serves on a Unix socket, whose file's mode says who may, until Close.
 func (s *Server) ServeUnix(l net.Listener) error {
-	return s.serve(l, noPages(s.handler(true)))
+	return s.serve(l, maxLocal, noPages(s.handler(true)))
 }
 
 // ServeTCP serves on 127.0.0.1 to those who show the token, until Close.
@@ -120,11 +133,11 @@ func (s *Server) ServeTCP(l net.Listener) error {
 	public := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		guarded.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), publicly{}, isPublic(r))))
 	})
-	return s.serve(l, public)
+	return s.serve(l, maxClients, public)
 }
 
 // serve runs until Close, and gives an error only where that is not why it ends.
-func (s *Server) serve(l net.Listener, h http.Handler) error {
+func (s *Server) serve(l net.Listener, clients int, h http.Handler) error {
 	server := &http.Server{
 		Handler: secured(h), ReadHeaderTimeout: headerTime, IdleTimeout: clientIdle, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return s.ctx },
@@ -140,7 +153,7 @@ func (s *Server) serve(l net.Listener, h http.Handler) error {
 	s.all.Add(1)
 	s.mu.Unlock()
 	defer s.all.Done()
-	if err := server.Serve(netutil.LimitListener(l, maxClients)); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(netutil.LimitListener(l, clients)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -165,7 +178,7 @@ func (s *Server) Take(c *node.Conn) {
 		_ = c.Reset()
 		return
 	}
-	s.held.fill(h, c, false)
+	s.held.fill(h, c, s.cfg.Node.SessionNumber(c), false)
 }
 
 // Link is where the page opens, once, within five minutes; "" where no TCP

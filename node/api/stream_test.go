@@ -77,13 +77,13 @@ func TestEvents(t *testing.T) {
 
 func TestStreamsAreLimited(t *testing.T) {
 	s := serve(t, nil)
-	for k := range 17 {
+	for k := range 129 {
 		resp, err := s.local.Get("http://sallyport/v1/events")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		if want := k < 16; (resp.StatusCode == 200) != want {
+		if want := k < 128; (resp.StatusCode == 200) != want {
 			var p api.Problem
 			_ = json.NewDecoder(resp.Body).Decode(&p)
 			t.Errorf("stream %d: %d %+v", k+1, resp.StatusCode, p)

@@ -79,7 +79,6 @@ func TestBrokenStreamsEndTheSession(t *testing.T) {
 		"OPEN of the other parity": {plain(frameOpen, 2)},
 		"OPEN again":               {plain(frameOpen, 1)},
 		"OPEN not increasing":      {plain(frameOpen, 7), plain(frameOpen, 5)},
-		"OPEN of no kind":          {frame(frameOpen, 2, 3, 0)},
 		"OPEN after CLOSING":       {plain(frameClosing, 0), plain(frameOpen, 3)},
 		"DATA on no stream":        {plain(frameData, 3, 'x')},
 		"DATA on the victim's":     {plain(frameData, 2, 'x')},

@@ -2,7 +2,6 @@ package session
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"github.com/sallyport-net/sallyport/node/link"
 )
@@ -16,6 +15,9 @@ func (s *Session) deliver(h header, payload []byte, b *block) (used bool, err er
 	}
 	if h.typ == frameOpen {
 		return false, s.opened(h)
+	}
+	if h.typ == frameAccept {
+		s.kinds = kinds(h.code) | ancient
 	}
 	t := s.streams[h.stream]
 	if t == nil { // closed by us, while this was under way
@@ -38,14 +40,8 @@ func (s *Session) deliver(h header, payload []byte, b *block) (used bool, err er
 		t.eof, t.peerDone, t.accepted = true, true, true
 	case frameReset:
 		t.peerDone = true
-		switch {
-		case t.eof:
-		case h.code == codeRefused:
-			t.denied = link.ErrRefused
-		case h.code == codeBusy:
-			t.denied = link.ErrBusy
-		default:
-			t.denied = ErrReset
+		if !t.eof {
+			t.denied = resetError(h.code)
 		}
 	case frameWindow:
 		more := binary.BigEndian.Uint32(payload)
@@ -80,7 +76,7 @@ func (t *Stream) keep(b *block) (used bool) {
 
 // opened takes a stream of the peer's in.
 func (s *Session) opened(h header) error {
-	if s.mine(h.stream) || h.stream <= s.lastID || s.finished || h.code > 1 {
+	if s.mine(h.stream) || h.stream <= s.lastID || s.finished {
 		return s.broken("stream %d opened after %d", h.stream, s.lastID)
 	}
 	s.lastID = h.stream
@@ -88,21 +84,19 @@ func (s *Session) opened(h header) error {
 	switch {
 	case s.theirs >= maxTheirs:
 		why = link.ErrBusy
+	case !known.have(Kind(h.code)): // of a newer version
+		why = ErrNotServed
 	case s.cfg.Accept != nil:
-		t := s.newStream(h.stream, h.code == 1, true)
+		t := s.newStream(h.stream, Kind(h.code), true)
 		s.theirs++
 		if why = s.cfg.Accept(t); why == nil {
-			s.control(frameAccept, 0, h.stream)
+			s.control(frameAccept, byte(known), h.stream)
 			return nil
 		}
 		delete(s.streams, h.stream)
 		s.windows -= t.window
 		s.theirs--
 	}
-	code := byte(codeRefused)
-	if errors.Is(why, link.ErrBusy) {
-		code = codeBusy
-	}
-	s.control(frameReset, code, h.stream)
+	s.control(frameReset, resetCode(why), h.stream)
 	return nil
 }

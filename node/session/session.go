@@ -46,7 +46,8 @@ type Config struct {
 	// Path describes the first link; Session.Path gives it back.
 	Path any
 	// Accept takes a stream that the peer opened, or says by which error not:
-	// link.ErrBusy or link.ErrRefused. It must not block. Nil refuses all.
+	// link.ErrBusy, link.ErrRefused or ErrNotServed. It must not block. Nil
+	// refuses all.
 	Accept func(*Stream) error
 	// Need is called in a goroutine of its own, once for each time that the link
 	// is suspect or lost and has streams worth saving. Resume is the answer to
@@ -104,6 +105,7 @@ type Session struct {
 	nextID   uint32
 	lastID   uint32 // highest of the peer's
 	theirs   int    // streams that the peer opened
+	kinds    kinds  // that the peer knows
 	windows  int    // sum of the receive windows
 	parting  uint64 // one above the last frame of streams that we closed first
 	closing  bool   // CLOSING is sent
@@ -241,18 +243,21 @@ func (s *Session) Stats() Stats {
 func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s.pulse.suspect }
 
 // Open opens a stream. Nothing is waited for: data may be written at once.
-// echo asks the peer to send every byte back without its application seeing it.
-// The error is ErrEnding where the session takes none, or has no link that is
-// known to work: a new session is the thing then.
-func (s *Session) Open(echo bool) (*Stream, error) {
+// kind says what it is for. The error is ErrEnding where the session takes none,
+// or has no link that is known to work: a new session is the thing then. Of a
+// Tunnel it may be ErrTooOld or ErrUntold, too.
+func (s *Session) Open(kind Kind) (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing || s.finished || !s.alive() || s.nextID > math.MaxUint32-2 {
 		return nil, ErrEnding
 	}
-	t := s.newStream(s.nextID, echo, false)
+	if err := s.mayAsk(kind); err != nil {
+		return nil, err
+	}
+	t := s.newStream(s.nextID, kind, false)
 	s.nextID += 2
-	s.control(frameOpen, byte(t.kind()), t.id)
+	s.control(frameOpen, byte(kind), t.id)
 	return t, nil
 }
 

@@ -51,7 +51,7 @@ func TestStreamsCarryBytesBothWaysAndHalfClose(t *testing.T) {
 
 func TestDataMayGoBeforeTheStreamIsTakenAndCloseDeliversIt(t *testing.T) {
 	e := begin(t)
-	near, err := e.opener.Open(false)
+	near, err := e.opener.Open(Application)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestEndsOfAStream(t *testing.T) {
 func TestAcceptorsAnswer(t *testing.T) {
 	for _, want := range []error{nil, link.ErrBusy, link.ErrRefused} {
 		e := begin(t, func(_, a *Config) { a.Accept = func(*Stream) error { return want } })
-		near, err := e.opener.Open(false)
+		near, err := e.opener.Open(Application)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,13 +129,13 @@ func TestTheAcceptorOpensStreamsToo(t *testing.T) {
 	near, _ := e.open()
 	defer near.Close()
 	for range 3 {
-		far, err := e.acceptor.Open(true)
+		far, err := e.acceptor.Open(Echo)
 		if err != nil {
 			t.Fatal(err)
 		}
 		mustWrite(t, far, "to the opener")
 		s := <-e.back
-		if !s.Echo() {
+		if s.Kind() != Echo {
 			t.Error("the kind was lost")
 		}
 		mustRead(t, s, "to the opener")
@@ -187,11 +187,11 @@ func TestDeadlines(t *testing.T) {
 func TestMorePeersStreamsThanAllowed(t *testing.T) {
 	e := begin(t)
 	for range maxTheirs {
-		if _, err := e.opener.Open(false); err != nil {
+		if _, err := e.opener.Open(Application); err != nil {
 			t.Fatal(err)
 		}
 	}
-	more, err := e.opener.Open(false)
+	more, err := e.opener.Open(Application)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestManyStreams(t *testing.T) {
 			data[i] = byte(rng.Uint32())
 		}
 		want[sha256.Sum256(data)]++
-		near, err := e.opener.Open(false)
+		near, err := e.opener.Open(Application)
 		if err != nil {
 			t.Fatal(err)
 		}
