@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
 
@@ -27,7 +28,7 @@ type stage struct {
 	lab      *natlab.Lab
 	machines map[string]*machine
 	order    []string
-	servers  serveEvent
+	servers  serve.Places
 	server   runner
 	cancel   context.CancelFunc
 }

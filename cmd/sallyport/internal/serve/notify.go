@@ -1,13 +1,13 @@
-package main
+package serve
 
 import (
 	"net"
 	"os"
 )
 
-// notifyManager tells systemd a state, as sd_notify(3) does; where there is
+// Notify tells the service manager, systemd, a state, as sd_notify(3) does; where there is
 // nobody to tell, it does nothing.
-func notifyManager(state string) {
+func Notify(state string) {
 	to := os.Getenv("NOTIFY_SOCKET")
 	if to == "" {
 		return

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"context"
@@ -7,34 +7,21 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/spf13/pflag"
-
 	"github.com/sallyport-net/sallyport/node/nickname"
 	"github.com/sallyport-net/sallyport/node/nickname/registry"
 )
 
-// registryFlags are those of serve that concern its registry of nicknames.
-type registryFlags struct {
-	file string
-	port uint16
-}
-
-func (f *registryFlags) register(fs *pflag.FlagSet) {
-	fs.StringVar(&f.file, "registry", "", "`FILE` of a registry of nicknames, made if missing (default: no registry)")
-	fs.Uint16Var(&f.port, "registry-port", 3481, "TCP port `N` of the registry; 0 means any")
-}
-
 // startRegistry starts the registry, if there is to be one.
-func startRegistry(s *servers) (*service, error) {
-	f := s.flags.registry
-	if f.file == "" {
+func startRegistry(s *Server) (*service, error) {
+	cfg := s.cfg.Registry
+	if cfg.File == "" {
 		return nil, nil
 	}
-	g, err := registry.Open(registry.Config{Path: f.file, Logger: s.log.With("service", "registry")})
+	g, err := registry.Open(registry.Config{Path: cfg.File, Logger: s.log.With("service", "registry")})
 	if err != nil {
 		return nil, failed(err, "try another file with --registry", "%v", err)
 	}
-	l, err := s.sockets.Open("tcp", netip.AddrPortFrom(s.hosts[0], f.port).String())
+	l, err := s.sockets.Open("tcp", netip.AddrPortFrom(s.hosts[0], cfg.Port).String())
 	if err != nil {
 		_ = g.Close()
 		return nil, failed(err, "try another --registry-port", "the registry can't listen: %v", err)
@@ -43,7 +30,7 @@ func startRegistry(s *servers) (*service, error) {
 	var running sync.WaitGroup
 	running.Go(func() { _ = g.Serve(ctx, l) })
 	at := net.JoinHostPort(s.names[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
-	s.ready.Registry = nickname.Registry{URL: "http://" + at, Key: g.Key()}.String()
+	s.places.Registry = nickname.Registry{URL: "http://" + at, Key: g.Key()}.String()
 	return &service{
 		stop:  cancel,
 		idle:  func() bool { return true },

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"crypto/rand"
@@ -18,12 +18,12 @@ import (
 const maxSecretFile = 256
 
 // startRelay starts the relay, unless there is to be none.
-func startRelay(s *servers) (*service, error) {
-	f := s.flags
-	if f.noTURN {
+func startRelay(s *Server) (*service, error) {
+	cfg := s.cfg.Relay
+	if cfg.Off {
 		return nil, nil
 	}
-	secret, err := relaySecret(f.turnSecret)
+	secret, err := relaySecret(cfg.SecretFile)
 	if err != nil {
 		return nil, err
 	}
@@ -34,16 +34,16 @@ func startRelay(s *servers) (*service, error) {
 		place.TLS = s.certificate.names(s.names[0])
 	}
 	server, err := relay.NewServer(relay.ServerConfig{
-		TLS: secure, Listen: netip.AddrPortFrom(s.hosts[0], f.turn).String(), Relayed: relayedAddress(s.hosts[0], s.names[0]),
-		Secret: secret, AllowPrivate: f.turnPrivate, FirstPort: f.firstRelayed, LastPort: f.lastRelayed,
-		Total: f.turnAllocations, PerIP: f.turnPerAddress, Rate: f.turnRate, Bytes: f.turnBytes, MaxAge: f.turnAge,
+		TLS: secure, Listen: netip.AddrPortFrom(s.hosts[0], cfg.Port).String(), Relayed: relayedAddress(s.hosts[0], s.names[0]),
+		Secret: secret, AllowPrivate: cfg.AllowPrivate, FirstPort: cfg.FirstPort, LastPort: cfg.LastPort,
+		Total: cfg.MaxAllocations, PerIP: cfg.MaxPerAddress, Rate: cfg.Rate, Bytes: cfg.MaxBytes, MaxAge: cfg.MaxAge,
 		Open: s.sockets.Open, Logger: s.log.With("service", "relay"),
 	})
 	if err != nil {
 		return nil, failed(err, "try another port with --turn-port, or --no-turn", "the relay can't listen: %v", err)
 	}
 	place.Host = net.JoinHostPort(s.names[0], strconv.Itoa(int(server.Addr().Port())))
-	s.ready.TURN = place.URL()
+	s.places.TURN = place.URL()
 	return &service{
 		stop:  server.Stop,
 		idle:  func() bool { return server.Allocations() == 0 },

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"net"
@@ -7,15 +7,15 @@ import (
 )
 
 // hosts are the one or two addresses to listen on.
-func (f *serveFlags) hosts() ([]netip.Addr, error) {
-	if len(f.listen) == 0 {
+func (c *Config) hosts() ([]netip.Addr, error) {
+	if len(c.Listen) == 0 {
 		return []netip.Addr{netip.IPv4Unspecified()}, nil
 	}
-	if len(f.listen) > 2 || len(f.advertise) > len(f.listen) {
+	if len(c.Listen) > 2 || len(c.Advertise) > len(c.Listen) {
 		return nil, misused("", "--listen may be given twice, and --advertise as often as that")
 	}
 	var hosts []netip.Addr
-	for _, name := range f.listen {
+	for _, name := range c.Listen {
 		ip, err := net.ResolveIPAddr("ip", name)
 		if err != nil {
 			return nil, misused("try --listen with one of this machine's addresses", "--listen %q is no address", name)
@@ -30,12 +30,12 @@ func (f *serveFlags) hosts() ([]netip.Addr, error) {
 }
 
 // names are how others call the hosts.
-func (f *serveFlags) names(hosts []netip.Addr) []string {
+func (c *Config) names(hosts []netip.Addr) []string {
 	var names []string
 	for n, h := range hosts {
 		switch {
-		case n < len(f.advertise):
-			names = append(names, f.advertise[n])
+		case n < len(c.Advertise):
+			names = append(names, c.Advertise[n])
 		case h.IsUnspecified():
 			names = append(names, likelyAddress())
 		default:

@@ -1,52 +1,23 @@
-//go:build unix
-
-package main
+package serve
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"log/slog"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 )
 
-// certificate IP: make cert.pem and cert.key, self-signed.
-func certificateCmd(ts *testscript.TestScript, neg bool, args []string) {
-	ts.Check(writeCertificate(ts.MkAbs("."), args[0]))
-}
-
-// writeCertificate makes cert.pem and cert.key in dir.
-func writeCertificate(dir, ip string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func writeCertificate(t *testing.T, dir, ip string) {
+	t.Helper()
+	c, err := brokertest.NewCertificate(ip)
+	if err == nil {
+		err = c.Write(dir)
+	}
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.ParseIP(ip)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	write := func(name, kind string, b []byte) error {
-		return os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600)
-	}
-	return errors.Join(write("cert.pem", "CERTIFICATE", cert), write("cert.key", "PRIVATE KEY", private))
 }
 
 // A certificate is replaced with its files, both of them, while it is in use;
@@ -54,9 +25,7 @@ func writeCertificate(dir, ip string) error {
 func TestCertificateIsReplaced(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	chain, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "cert.key")
-	if err := writeCertificate(dir, "192.0.2.1"); err != nil {
-		t.Fatal(err)
-	}
+	writeCertificate(t, dir, "192.0.2.1")
 	c, err := loadCertificate(chain, key, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -78,9 +47,7 @@ func TestCertificateIsReplaced(t *testing.T) {
 	if c.names("192.0.2.2") {
 		t.Error("any name is its own")
 	}
-	if err := writeCertificate(other, "192.0.2.2"); err != nil {
-		t.Fatal(err)
-	}
+	writeCertificate(t, other, "192.0.2.2")
 	move("cert.pem")
 	is("with half of the new one", "192.0.2.1")
 	move("cert.key")
