@@ -155,7 +155,7 @@ func (s *stage) serve(ctx context.Context, stderr io.Writer) error {
 		}
 		args = append(args, host.Addrs()[0].String(), "--listen", host.Addrs()[1].String())
 	} else {
-		args = append(args, "127.0.0.1", "--mqtt-port", "0", "--stun-port", "0", "--alternate-port", "0")
+		args = append(args, "127.0.0.1", "--mqtt-port", "0", "--stun-port", "0", "--alternate-port", "0", "--turn-port", "0")
 	}
 	m, err := s.add(labServer, host)
 	if err != nil {
