@@ -52,6 +52,7 @@ var mayImport = map[string][]string{
 	"cmd/sallyport/internal/serve": {
 		"nat/probe", "node/nickname", "node/nickname/registry", "node/relay", "signaling/broker", "signaling/proof",
 	},
+	"cmd/sallyport/internal/stage": {"address", "cmd/sallyport/internal/serve", "nat", "nat/natlab"},
 	// For tests and as an example.
 	"signaling/broker/brokertest": {"signaling/broker"},
 	"docs/examples/hello":         {"node"},

@@ -1,4 +1,4 @@
-package main
+package stage
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
 
-// labHost is a host of sallyport lab, as --host describes it.
-type labHost struct {
-	name    string
+// Host is a host of the laboratory, as --host of sallyport lab describes it.
+type Host struct {
+	Name    string
 	nat     string      // the word for its NAT, for people
 	open    bool        // no NAT
 	with    string      // the host behind whose NAT it is, too; then box is unused
@@ -22,20 +22,20 @@ type labHost struct {
 	link    natlab.Link // of the host where it is open, else of its box
 }
 
-// natWords are the NATs that --host knows, beside symmetric+N and dependent+N.
-var natWords = []string{"open", "firewall", "full-cone", "restricted", "port-restricted", "symmetric", "symmetric+1", "dependent+1", "blocked", "kernel"}
+// NATs are the NATs that --host knows, beside symmetric+N and dependent+N.
+var NATs = []string{"open", "firewall", "full-cone", "restricted", "port-restricted", "symmetric", "symmetric+1", "dependent+1", "blocked", "kernel"}
 
-// maxLabName keeps names fit for environment variables.
-const maxLabName = 20
+// maxName keeps names fit for environment variables.
+const maxName = 20
 
-// parseLabHost reads NAME[:NAT][,OPTION]….
-func parseLabHost(s string, delay time.Duration) (labHost, error) {
+// ParseHost reads NAME[:NAT][,OPTION]….
+func ParseHost(s string, delay time.Duration) (Host, error) {
 	name, rest, _ := strings.Cut(s, ":")
-	h := labHost{name: name, link: natlab.Link{Delay: delay}}
-	if !validLabName(name) {
-		return h, fmt.Errorf("host name %q: expected 1 to %d letters and digits, a letter first", name, maxLabName)
+	h := Host{Name: name, link: natlab.Link{Delay: delay}}
+	if !validName(name) {
+		return h, fmt.Errorf("host name %q: expected 1 to %d letters and digits, a letter first", name, maxName)
 	}
-	if name == labServer {
+	if name == ServerName {
 		return h, fmt.Errorf("host name %q is taken by the broker and STUN server", name)
 	}
 	words := strings.Split(rest, ",")
@@ -60,9 +60,9 @@ func parseLabHost(s string, delay time.Duration) (labHost, error) {
 	return h, nil
 }
 
-func validLabName(s string) bool {
+func validName(s string) bool {
 	letter := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
-	if s == "" || len(s) > maxLabName || !letter(rune(s[0])) {
+	if s == "" || len(s) > maxName || !letter(rune(s[0])) {
 		return false
 	}
 	return !strings.ContainsFunc(s, func(r rune) bool { return !letter(r) && (r < '0' || r > '9') })
@@ -107,11 +107,11 @@ func parseNAT(word string) (box natlab.NAT, open bool, err error) {
 	case word == "kernel":
 		return natlab.NAT{Kernel: true}, false, nil
 	}
-	return box, false, fmt.Errorf("there is no NAT %q; there are %s", word, strings.Join(natWords, ", "))
+	return box, false, fmt.Errorf("there is no NAT %q; there are %s", word, strings.Join(NATs, ", "))
 }
 
 // option reads one of the words after the NAT.
-func (h *labHost) option(s string) error {
+func (h *Host) option(s string) error {
 	key, value, _ := strings.Cut(s, "=")
 	var err error
 	switch key {
@@ -154,50 +154,4 @@ func parseDelay(s string) (time.Duration, error) {
 		err = fmt.Errorf("expected 0 to 10s")
 	}
 	return d, err
-}
-
-// labPart is one command and the host that it runs on.
-type labPart struct {
-	host    string
-	command []string
-}
-
-// splitCommands splits the words after -- at each ---. A part that begins with
-// NAME: runs on that host, the others on the hosts in their order.
-func splitCommands(words, hosts []string) ([]labPart, error) {
-	var parts []labPart
-	for n := 0; ; n++ {
-		end := slices.Index(words, "---")
-		part := words
-		if end >= 0 {
-			part = words[:end]
-		}
-		var p labPart
-		if name, ok := strings.CutSuffix(first(part), ":"); ok {
-			if !slices.Contains(hosts, name) {
-				return nil, fmt.Errorf("there is no host %q; there are %s", name, strings.Join(hosts, ", "))
-			}
-			p.host, part = name, part[1:]
-		} else if n < len(hosts) {
-			p.host = hosts[n]
-		} else {
-			return nil, fmt.Errorf("command %d has no host; NAME: before it gives it one", n+1)
-		}
-		if len(part) == 0 {
-			return nil, fmt.Errorf("there is nothing to run on host %q", p.host)
-		}
-		p.command = part
-		parts = append(parts, p)
-		if end < 0 {
-			return parts, nil
-		}
-		words = words[end+1:]
-	}
-}
-
-func first(words []string) string {
-	if len(words) == 0 {
-		return ""
-	}
-	return words[0]
 }
