@@ -1,7 +1,6 @@
 package broker_test
 
 import (
-	"crypto/tls"
 	"net"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 )
 
 func TestStartNeedsAListener(t *testing.T) {
@@ -27,11 +27,8 @@ func TestStartNeedsAListener(t *testing.T) {
 }
 
 func TestEveryListener(t *testing.T) {
-	cert, pool := certificate(t)
-	b := start(t, broker.Config{
-		Listen: "127.0.0.1:0", ListenTLS: "127.0.0.1:0", ListenWS: "127.0.0.1:0", ListenWSS: "127.0.0.1:0",
-		TLS: &tls.Config{Certificates: []tls.Certificate{cert}},
-	})
+	cert := brokertest.CertificateFor(t, "127.0.0.1")
+	b := start(t, brokertest.Everywhere(cert))
 	urls := b.URLs()
 	if len(urls) != 4 || b.URL() != urls[0] || urls[0] != "tcp://"+b.Addr().String() {
 		t.Fatalf("URLs %q, URL %q", urls, b.URL())
@@ -42,7 +39,7 @@ func TestEveryListener(t *testing.T) {
 				t.Fatalf("URL %q", urls[i])
 			}
 			to := topic(t)
-			c := connect(t, options(urls[i]+"/mqtt").SetTLSConfig(&tls.Config{RootCAs: pool}))
+			c := connect(t, options(urls[i]+"/mqtt").SetTLSConfig(cert.Client()))
 			got := listen(t, c, to, 0)
 			other := connect(t, options(b.URL()))
 			wait(t, other.Publish(to, 0, false, "hello"))
@@ -184,14 +181,11 @@ func TestClientIDsAndSessions(t *testing.T) {
 }
 
 func TestCloseEndsEverything(t *testing.T) {
-	cert, pool := certificate(t)
-	b := start(t, broker.Config{
-		Listen: "127.0.0.1:0", ListenTLS: "127.0.0.1:0", ListenWS: "127.0.0.1:0", ListenWSS: "127.0.0.1:0",
-		TLS: &tls.Config{Certificates: []tls.Certificate{cert}},
-	})
+	cert := brokertest.CertificateFor(t, "127.0.0.1")
+	b := start(t, brokertest.Everywhere(cert))
 	lost := make(chan struct{}, 4)
 	for _, u := range b.URLs() {
-		connect(t, options(u).SetTLSConfig(&tls.Config{RootCAs: pool}).
+		connect(t, options(u).SetTLSConfig(cert.Client()).
 			SetConnectionLostHandler(func(paho.Client, error) { lost <- struct{}{} }))
 		silent, err := net.Dial("tcp", u[strings.Index(u, "://")+3:])
 		if err != nil {

@@ -2,13 +2,7 @@ package mqtt_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +11,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
 
@@ -50,19 +45,11 @@ func startBroker(t testing.TB, c broker.Config) *broker.Broker {
 // startStrict starts one that wants keys proven.
 func startStrict(t testing.TB, c broker.Config) *broker.Broker {
 	t.Helper()
-	if c.Listen == "" && c.TLS == nil && c.ListenWS == "" {
-		c.Listen = "127.0.0.1:0"
-	}
 	if c.PublishRate == 0 {
 		c.PublishRate, c.PublishBurst = 1e6, 1e6
 	}
 	c.MaxPerIP, c.Queue = 1000, 1000
-	b, err := broker.Start(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	return b
+	return brokertest.Start(t, c)
 }
 
 func at(urls ...string) []address.Broker {
@@ -130,25 +117,4 @@ func receive(t testing.TB, c *mqtt.Channel, want string, known ...string) (from 
 			t.Fatalf("%q never came", want)
 		}
 	}
-}
-
-func authority(t testing.TB) (server, client *tls.Config) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, _ := x509.ParseCertificate(der)
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
-		&tls.Config{RootCAs: pool}
 }

@@ -10,15 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
 
 func TestEveryScheme(t *testing.T) {
-	server, client := authority(t)
-	b := startBroker(t, broker.Config{
-		Listen: "127.0.0.1:0", ListenTLS: "127.0.0.1:0", ListenWS: "127.0.0.1:0", ListenWSS: "127.0.0.1:0", TLS: server,
-	})
+	cert := brokertest.CertificateFor(t, "localhost")
+	b := startBroker(t, brokertest.Everywhere(cert))
 	ports := map[string]string{}
 	for _, u := range b.URLs() {
 		scheme, rest, _ := strings.Cut(u, "://")
@@ -38,7 +36,7 @@ func TestEveryScheme(t *testing.T) {
 			var dialled []string
 			key := newKey(t)
 			c := newChannel(t, mqtt.Config{
-				Key: key, Brokers: at(u), TLS: client,
+				Key: key, Brokers: at(u), TLS: cert.Client(),
 				Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 					mu.Lock()
 					defer mu.Unlock()
@@ -71,7 +69,7 @@ func TestEveryScheme(t *testing.T) {
 	}
 	for name, c := range map[string]mqtt.Config{
 		"unknown authority": {Brokers: at("tls://localhost:" + ports["tls"])},
-		"wrong name":        {Brokers: at("wss://127.0.0.1:" + ports["wss"]), TLS: client},
+		"wrong name":        {Brokers: at("wss://127.0.0.1:" + ports["wss"]), TLS: cert.Client()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newChannel(t, mqtt.Config{}).Join(deadline(t), at("tcp://localhost:"+ports["tls"]))

@@ -22,3 +22,10 @@ func Start(t testing.TB, cfg broker.Config) *broker.Broker {
 	t.Cleanup(func() { _ = b.Close() })
 	return b
 }
+
+// Everywhere is the configuration of a broker that listens on loopback in all
+// ways that there are: plainly, over TLS, and both over WebSocket.
+func Everywhere(c *Certificate) broker.Config {
+	const any = "127.0.0.1:0"
+	return broker.Config{Listen: any, ListenTLS: any, ListenWS: any, ListenWSS: any, TLS: c.Server()}
+}

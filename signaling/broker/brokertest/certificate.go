@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"testing"
 	"time"
 )
 
@@ -22,7 +23,17 @@ type Certificate struct {
 	key  *ecdsa.PrivateKey
 }
 
-// NewCertificate makes one for these hosts: names or IP addresses.
+// CertificateFor makes one for these hosts: names or IP addresses.
+func CertificateFor(t testing.TB, hosts ...string) *Certificate {
+	t.Helper()
+	c, err := NewCertificate(hosts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// NewCertificate is CertificateFor where there is no testing.TB.
 func NewCertificate(hosts ...string) (*Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -52,7 +63,10 @@ func (c *Certificate) Server() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{c.leaf.Raw}, PrivateKey: c.key}}, MinVersion: tls.VersionTLS12}
 }
 
-// Pool is what a client checks it against.
+// Client is the configuration of who trusts it.
+func (c *Certificate) Client() *tls.Config { return &tls.Config{RootCAs: c.Pool()} }
+
+// Pool is what it is checked against.
 func (c *Certificate) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(c.leaf)

@@ -11,11 +11,7 @@ import (
 
 func writeCertificate(t *testing.T, dir, ip string) {
 	t.Helper()
-	c, err := brokertest.NewCertificate(ip)
-	if err == nil {
-		err = c.Write(dir)
-	}
-	if err != nil {
+	if err := brokertest.CertificateFor(t, ip).Write(dir); err != nil {
 		t.Fatal(err)
 	}
 }
