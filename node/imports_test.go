@@ -53,8 +53,9 @@ var mayImport = map[string][]string{
 		"nat/probe", "node/nickname", "node/nickname/registry", "node/relay", "signaling/broker", "signaling/proof",
 	},
 	"cmd/sallyport/internal/stage": {"address", "cmd/sallyport/internal/serve", "nat", "nat/natlab"},
-	// For tests and as an example.
+	// For tests, and an example.
 	"signaling/broker/brokertest": {"signaling/broker"},
+	"node/nodetest":               {"address", "node", "signaling/broker", "signaling/broker/brokertest"},
 	"docs/examples/hello":         {"node"},
 }
 

@@ -16,10 +16,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
-	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/node/nodetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,8 +31,8 @@ type served struct {
 	api    *api.Server
 	node   *node.Node
 	peer   *node.Node
-	theirs <-chan *node.Conn // what the peer accepts
-	host   string            // of the TCP listener
+	theirs <-chan net.Conn // what the peer accepts
+	host   string          // of the TCP listener
 	sock   string
 	local  *http.Client // on the Unix socket
 	ended  chan struct{}
@@ -41,21 +40,17 @@ type served struct {
 
 func serve(t *testing.T, change func(*api.Config)) *served {
 	t.Helper()
-	b, err := broker.Start(broker.Config{Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	cfg := node.Config{Brokers: []address.Broker{{URL: b.URL()}}, STUN: []string{}, Interfaces: []string{"lo"}, NoLAN: true}
+	cfg := nodetest.Config(t)
 	s := &served{t: t, ended: make(chan struct{})}
-	s.node, s.peer = start(t, cfg), start(t, cfg)
-	s.theirs = accept(t, s.peer)
-	mine := accept(t, s.node)
+	s.node, s.peer = nodetest.Start(t, cfg), nodetest.Start(t, cfg)
+	s.theirs = nodetest.Accept(t, s.peer)
+	mine := nodetest.Accept(t, s.node)
 	c := api.Config{Node: s.node, Token: token, Version: api.Version{Version: "v0", Go: "go1", System: "test"},
 		Shutdown: sync.OnceFunc(func() { close(s.ended) })}
 	if change != nil {
 		change(&c)
 	}
+	var err error
 	if s.api, err = api.New(c); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +69,7 @@ func serve(t *testing.T, change func(*api.Config)) *served {
 	all.Go(func() { report(t, s.api.ServeTCP(tcp)) })
 	all.Go(func() {
 		for c := range mine {
-			s.api.Take(c)
+			s.api.Take(c.(*node.Conn))
 		}
 	})
 	s.local = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -94,40 +89,6 @@ func report(t *testing.T, err error) {
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-func start(t *testing.T, cfg node.Config) *node.Node {
-	t.Helper()
-	n, err := node.New(context.Background(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.Close() })
-	return n
-}
-
-func accept(t *testing.T, n *node.Node) <-chan *node.Conn {
-	conns := make(chan *node.Conn, 16)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer close(conns)
-		for {
-			c, err := n.Accept()
-			if err != nil {
-				return
-			}
-			conns <- c.(*node.Conn)
-		}
-	}()
-	t.Cleanup(func() {
-		n.Close()
-		<-done
-		for c := range conns {
-			c.Close()
-		}
-	})
-	return conns
 }
 
 // ask makes a request over TCP with the token, and gives status, headers and body.
@@ -197,7 +158,7 @@ func (s *served) open(name string) (api.Connection, *node.Conn) {
 	select {
 	case theirs := <-s.theirs:
 		s.t.Cleanup(func() { theirs.Close() })
-		return c, theirs
+		return c, theirs.(*node.Conn)
 	case <-time.After(20 * time.Second):
 		s.t.Fatal("the peer has accepted nothing")
 		return c, nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
+	"github.com/sallyport-net/sallyport/node/nodetest"
 	"github.com/sallyport-net/sallyport/signaling"
 )
 
@@ -35,8 +36,8 @@ func TestARefusal(t *testing.T) {
 	s := serve(t, nil)
 	nobody := signaling.Nobody()
 	cfg := node.Config{Brokers: s.node.Address().Brokers, STUN: []string{}, Interfaces: []string{"lo"}, NoLAN: true, Admission: &nobody}
-	stern := start(t, cfg)
-	accept(t, stern)
+	stern := nodetest.Start(t, cfg)
+	nodetest.Accept(t, stern)
 	status, _, text := s.ask("POST", "/v1/connections", fmt.Sprintf(`{"target":%q}`, stern.Address()))
 	if p := decode[api.Problem](t, text); status != 502 || p.Code != api.Refused || p.Hint == "" {
 		t.Errorf("%d %+v", status, p)
