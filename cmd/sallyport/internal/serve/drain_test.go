@@ -23,21 +23,33 @@ func httpStatus(t *testing.T, s *Server, path string) int {
 	return resp.StatusCode
 }
 
+// allocate keeps the relay busy until the test ends, or the allocation is closed.
+func allocate(t *testing.T, s *Server) *relay.Allocation {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	a, err := relay.Allocate(ctx, turn(t, s), relay.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close() })
+	return a
+}
+
+func turn(t *testing.T, s *Server) relay.Place {
+	t.Helper()
+	place, err := relay.ParseURL(s.Places().TURN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return place
+}
+
 // While it drains, what is relayed goes on, nobody new gets in anywhere, and
 // the load balancer is told. It is over as soon as nothing is relayed.
 func TestDrain(t *testing.T) {
 	s := start(t)
-	place, err := relay.ParseURL(s.places.TURN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	a, err := relay.Allocate(ctx, place, relay.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Close()
+	a := allocate(t, s)
 	if got := httpStatus(t, s, "/readyz"); got != 200 {
 		t.Errorf("ready: status %d", got)
 	}
@@ -52,7 +64,7 @@ func TestDrain(t *testing.T) {
 	if got := httpStatus(t, s, "/healthz"); got != 200 {
 		t.Errorf("healthy: status %d", got)
 	}
-	for _, at := range []string{strings.TrimPrefix(s.places.Brokers[0], "tcp://"), s.places.STUN[0], s.places.STUN[1], place.Host} {
+	for _, at := range []string{strings.TrimPrefix(s.Places().Brokers[0], "tcp://"), s.Places().STUN[0], s.Places().STUN[1], turn(t, s).Host} {
 		for {
 			c, err := net.Dial("tcp", at)
 			if err != nil {
@@ -79,19 +91,9 @@ func TestDrain(t *testing.T) {
 
 func TestDrainIsBounded(t *testing.T) {
 	s := start(t)
-	place, err := relay.ParseURL(s.places.TURN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	a, err := relay.Allocate(ctx, place, relay.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Close()
+	allocate(t, s)
 	begin := time.Now()
-	most, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	most, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	s.Drain(most)
 	if took := time.Since(begin); took < 100*time.Millisecond || took > 5*time.Second {

@@ -14,7 +14,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sallyport-net/sallyport/node/nickname"
-	"github.com/sallyport-net/sallyport/node/relay"
 )
 
 // patience is after what time a test gives up waiting for something.
@@ -39,15 +38,11 @@ func start(t *testing.T) *Server {
 func TestPlaces(t *testing.T) {
 	s := start(t)
 	p := s.Places()
-	turn, err := relay.ParseURL(p.TURN)
-	if err != nil {
-		t.Fatal(err)
-	}
 	names, err := nickname.ParseRegistry(p.Registry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := append([]string{strings.TrimPrefix(p.Brokers[0], "tcp://"), turn.Host, strings.TrimPrefix(names.URL, "http://")}, p.STUN...)
+	at := append([]string{strings.TrimPrefix(p.Brokers[0], "tcp://"), turn(t, s).Host, strings.TrimPrefix(names.URL, "http://")}, p.STUN...)
 	for _, hostport := range at {
 		c, err := net.DialTimeout("tcp", hostport, patience)
 		if err != nil {
