@@ -86,9 +86,7 @@ func setUp(env *testscript.Env) error {
 	env.Defer(env.Values["activated"].(activated).close)
 	env.Defer(func() {
 		for _, b := range all {
-			if !b.ended() {
-				killGroup(b.cmd)
-			}
+			_ = b.cmd.Process.Kill()
 			<-b.done
 		}
 	})
@@ -197,11 +195,6 @@ func command(ts *testscript.TestScript, words []string) *exec.Cmd {
 
 // startIt runs c in the background, by that name.
 func startIt(ts *testscript.TestScript, name string, open bool, c *exec.Cmd) {
-	all := ts.Value("running").(running)
-	if before := all[name]; before != nil && !before.ended() {
-		ts.Fatalf("%s still runs; it would be left behind", name)
-	}
-	ownGroup(c) // so that what a shell has started ends with it
 	b := &background{cmd: c, done: make(chan struct{})}
 	var err error
 	if open {
@@ -220,16 +213,7 @@ func startIt(ts *testscript.TestScript, name string, open bool, c *exec.Cmd) {
 		_ = c.Wait()
 		close(b.done)
 	}()
-	all[name] = b
-}
-
-func (b *background) ended() bool {
-	select {
-	case <-b.done:
-		return true
-	default:
-		return false
-	}
+	ts.Value("running").(running)[name] = b
 }
 
 func find(ts *testscript.TestScript, name string) *background {

@@ -54,13 +54,15 @@ func New(cfg Config) (*Stage, error) {
 	s := &Stage{
 		cfg: cfg, dir: dir, exe: exe, boxes: make(map[string]*natlab.Box), machines: make(map[string]*Machine), cancel: func() {},
 	}
-	// By this name the program is found from shells on the hosts, too.
-	err = os.Mkdir(filepath.Join(dir, "bin"), 0o700)
-	if err == nil {
-		err = os.Symlink(exe, filepath.Join(dir, "bin", "sallyport"))
-	}
-	if err == nil && cfg.Loopback == "" {
-		s.lab, err = natlab.New(natlab.Config{})
+	if cfg.Loopback == "" {
+		// By this name the program is found from shells on the hosts, too.
+		err = os.Mkdir(filepath.Join(dir, "bin"), 0o700)
+		if err == nil {
+			err = os.Symlink(exe, filepath.Join(dir, "bin", "sallyport"))
+		}
+		if err == nil {
+			s.lab, err = natlab.New(natlab.Config{})
+		}
 	}
 	if err != nil {
 		s.Close()
