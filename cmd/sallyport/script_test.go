@@ -67,6 +67,12 @@ type background struct {
 	done chan struct{}
 }
 
+// kill ends it, and what it has started: a shell's command would outlive it.
+func (b *background) kill() {
+	_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL)
+	<-b.done
+}
+
 func setUp(env *testscript.Env) error {
 	s, err := serve.Start(serve.Config{Listen: []string{"127.0.0.1"}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -86,8 +92,7 @@ func setUp(env *testscript.Env) error {
 	env.Defer(env.Values["activated"].(activated).close)
 	env.Defer(func() {
 		for _, b := range all {
-			_ = b.cmd.Process.Kill()
-			<-b.done
+			b.kill()
 		}
 	})
 	env.Defer(func() { // a node in the background that a script has not ended
@@ -206,6 +211,11 @@ func startIt(ts *testscript.TestScript, name string, open bool, c *exec.Cmd) {
 	errs, err := os.Create(ts.MkAbs(name + ".err"))
 	ts.Check(err)
 	c.Stdout, c.Stderr = out, errs
+	ownGroup(c)
+	all := ts.Value("running").(running)
+	if before := all[name]; before != nil {
+		before.kill()
+	}
 	ts.Check(c.Start())
 	out.Close()
 	errs.Close()
@@ -213,7 +223,7 @@ func startIt(ts *testscript.TestScript, name string, open bool, c *exec.Cmd) {
 		_ = c.Wait()
 		close(b.done)
 	}()
-	ts.Value("running").(running)[name] = b
+	all[name] = b
 }
 
 func find(ts *testscript.TestScript, name string) *background {
