@@ -217,28 +217,3 @@ func takesStrangers(list []address.Interface, peer address.Address) []address.In
 	}
 	return some
 }
-
-// pauseUntil waits for d or until done is closed, and reports whether ctx still
-// lasts.
-func pauseUntil(ctx context.Context, done <-chan struct{}, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-done:
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
-}
-
-// pause waits for d, and reports whether ctx still lasts.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 )
 
 // until reads notices up to the first of type H for which ok holds, and gives
@@ -120,10 +121,7 @@ func TestEventsOfAFailedCall(t *testing.T) {
 
 func TestEventsOfABroker(t *testing.T) {
 	cfg := local(t)
-	b, err := broker.Start(broker.Config{Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := brokertest.Start(t, broker.Config{})
 	own := address.Broker{URL: b.URL()}
 	cfg.Brokers = append(cfg.Brokers, own)
 	n := start(t, cfg)

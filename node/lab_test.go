@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
 )
 
 // link is the one-way delay of an access link in the lab; serverLink that of
@@ -45,18 +46,7 @@ func newWorld(t testing.TB) *world { return newWorldOf(t, natlab.IPv4) }
 // newWorldOf makes a world whose server has the address families of stack.
 func newWorldOf(t testing.TB, stack natlab.Stack) *world {
 	t.Helper()
-	if err := natlab.Available(); err != nil {
-		t.Skipf("the lab can't run here: %v", err)
-	}
-	lab, err := natlab.New(natlab.Config{Seed: seedOf(t.Name())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := lab.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	lab := natlabtest.New(t, natlab.Config{Seed: seedOf(t.Name())})
 	w := &world{t: t, lab: lab}
 	w.server = w.host("server", nil, func(c *natlab.HostConfig) { c.Addresses, c.Delay, c.Stack = 2, serverLink, stack })
 	a := w.server.Addrs()

@@ -12,64 +12,16 @@ import (
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/link"
+	"github.com/sallyport-net/sallyport/node/nodetest"
 	"github.com/sallyport-net/sallyport/signaling"
-	"github.com/sallyport-net/sallyport/signaling/broker"
 )
 
-// local is a broker on loopback and what nodes need to use it.
-func local(t testing.TB) node.Config {
-	t.Helper()
-	b, err := broker.Start(broker.Config{Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	return node.Config{
-		Brokers: []address.Broker{{URL: b.URL()}}, STUN: []string{}, Interfaces: []string{"lo"}, NoLAN: true,
-	}
-}
-
-func start(t testing.TB, cfg node.Config) *node.Node {
-	t.Helper()
-	n, err := node.New(context.Background(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return n
-}
-
-// accepting makes n accept, and gives what it accepts.
-func accepting(t testing.TB, n *node.Node) <-chan net.Conn {
-	conns := make(chan net.Conn, 64)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer close(conns)
-		for {
-			c, err := n.Accept()
-			if err != nil {
-				if !errors.Is(err, net.ErrClosed) {
-					t.Errorf("accept: %v", err)
-				}
-				return
-			}
-			conns <- c
-		}
-	}()
-	t.Cleanup(func() {
-		n.Close()
-		<-done
-		for c := range conns {
-			c.Close()
-		}
-	})
-	return conns
-}
+// What nearly every test here begins with.
+var (
+	local     = nodetest.Config
+	start     = nodetest.Start
+	accepting = nodetest.Accept
+)
 
 func shortly(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

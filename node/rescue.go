@@ -34,7 +34,7 @@ type rescuer struct {
 func (r *rescuer) rescue(s *session.Session) {
 	n := r.node
 	for try := 0; s.Needs(); try++ {
-		if try > 0 && !r.rest(n.ctx, s, min(time.Second<<(try-1), rescueMost)) {
+		if try > 0 && (!r.rest(s, min(time.Second<<(try-1), rescueMost)) || !s.Needs()) {
 			return
 		}
 		n.log.Info("looking for another path", "peer", s.Peer().Short(), "try", try+1)
@@ -52,20 +52,18 @@ func (r *rescuer) rescue(s *session.Session) {
 	}
 }
 
-// rest waits, until a network has changed at the longest. It reports whether
-// the session still waits for help.
-func (r *rescuer) rest(ctx context.Context, s *session.Session, d time.Duration) bool {
+// rest waits, until a network has changed at the longest. It reports whether the
+// session, and the node, are still there.
+func (r *rescuer) rest(s *session.Session, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-r.node.shaken.wait():
 	case <-s.Over():
-		return false
-	case <-ctx.Done():
-		return false
+	case <-r.node.ctx.Done():
 	}
-	return s.Needs()
+	return r.node.ctx.Err() == nil && !over(s)
 }
 
 // move calls the peer by the strategies given, and has the session go on over
@@ -120,16 +118,8 @@ func (r *rescuer) moved(s *session.Session) {
 	}
 	n.spawn(func() {
 		defer r.upgrading.Store(false)
-		for try := 0; ; try++ {
-			t := time.NewTimer(upgrades[min(try, len(upgrades)-1)])
-			select {
-			case <-t.C:
-			case <-n.shaken.wait():
-			case <-s.Over():
-			case <-n.ctx.Done():
-			}
-			t.Stop()
-			if s.Path() != Relay || n.ctx.Err() != nil || over(s) {
+		for try := 0; r.rest(s, upgrades[min(try, len(upgrades)-1)]); try++ {
+			if s.Path() != Relay {
 				return
 			}
 			if !s.Stats().Alive {

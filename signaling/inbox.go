@@ -1,7 +1,6 @@
 package signaling
 
 import (
-	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -54,9 +53,7 @@ type Inbox struct {
 	counters  counters
 
 	mu      sync.Mutex
-	hashes  map[[16]byte]bool
-	ring    [][16]byte // the same, oldest at next
-	next    int
+	seen    *seal.Seen
 	brokers map[address.Broker]*allowance
 	open    *Guard
 	listed  *Guard
@@ -93,7 +90,7 @@ func NewInbox(config InboxConfig) *Inbox {
 	}
 	x := &Inbox{
 		config:  config,
-		hashes:  make(map[[16]byte]bool),
+		seen:    seal.NewSeen(maxHashes),
 		brokers: make(map[address.Broker]*allowance),
 		open:    NewGuard(openLimits),
 		listed:  NewGuard(listedLimits),
@@ -116,13 +113,12 @@ func (x *Inbox) Screen(d Delivery) bool {
 		x.counters.malformed.Add(1)
 		return false
 	}
-	sum := sha256.Sum256(d.Payload)
-	hash := [16]byte(sum[:16])
+	hash := seal.HashOf(d.Payload)
 	now := x.config.Now()
 
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.hashes[hash] {
+	if x.seen.Has(hash) {
 		x.counters.repeated.Add(1)
 		return false
 	}
@@ -132,14 +128,7 @@ func (x *Inbox) Screen(d Delivery) bool {
 	}
 	// Remembered only now: a copy that was dropped for the sake of a broker's
 	// budget must still get in by another broker.
-	if len(x.ring) < maxHashes {
-		x.ring = append(x.ring, hash)
-	} else {
-		delete(x.hashes, x.ring[x.next])
-		x.ring[x.next] = hash
-		x.next = (x.next + 1) % maxHashes
-	}
-	x.hashes[hash] = true
+	x.seen.Add(hash)
 	return true
 }
 

@@ -180,7 +180,7 @@ func TestInboxNobodyIsLockedOut(t *testing.T) {
 		p.arrives(n, old)                                                // too old
 		p.arrives(n, again)                                              // replayed
 		p.box.mu.Lock()
-		clear(p.box.hashes) // as if the ciphertexts had been forgotten
+		p.box.seen = seal.NewSeen(maxHashes) // as if the ciphertexts had been forgotten
 		p.box.mu.Unlock()
 	}
 	for n := range openLimits.Burst {
@@ -246,8 +246,8 @@ func TestInboxIsBounded(t *testing.T) {
 		p.now = p.now.Add(10 * time.Millisecond)
 		p.box.Screen(Delivery{Broker: address.Broker{Index: n % 200}, Payload: junk(n)})
 	}
-	if len(p.box.hashes) != maxHashes || len(p.box.ring) != maxHashes || len(p.box.brokers) > maxBrokers {
-		t.Errorf("%d hashes (%d in the ring), %d brokers", len(p.box.hashes), len(p.box.ring), len(p.box.brokers))
+	if p.box.seen.Len() != maxHashes || len(p.box.brokers) > maxBrokers {
+		t.Errorf("%d hashes, %d brokers", p.box.seen.Len(), len(p.box.brokers))
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 )
 
 // household is a node in the background, a peer that sends everything back, and
@@ -29,14 +30,10 @@ type household struct {
 
 func newHousehold(t *testing.T) *household {
 	t.Helper()
-	s, err := startServers(&serveFlags{listen: []string{"127.0.0.1"}}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.close)
+	s := startServe(t, serve.Config{}).Places()
 	h := &household{t: t, dir: t.TempDir()}
 	h.env = append(os.Environ(), "XDG_CONFIG_HOME="+filepath.Join(h.dir, "config"), "XDG_STATE_HOME="+filepath.Join(h.dir, "state"))
-	config := fmt.Sprintf("broker = [%q]\nstun = [%q, %q]\ninterface = [%q]\nno-lan = true\n", s.ready.Brokers[0], s.ready.STUN[0], s.ready.STUN[1], loopbackName())
+	config := fmt.Sprintf("broker = [%q]\nstun = [%q, %q]\ninterface = [%q]\nno-lan = true\n", s.Brokers[0], s.STUN[0], s.STUN[1], loopbackName())
 	if err := os.MkdirAll(filepath.Join(h.dir, "config", "sallyport"), 0o700); err != nil {
 		t.Fatal(err)
 	}

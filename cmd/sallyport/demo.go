@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/stage"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
 
@@ -51,36 +52,40 @@ func (d *demo) run(ctx context.Context, loopback bool) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if err := s.serve(ctx, io.Discard); err != nil {
-		return err
+	defer s.Close()
+	if err := s.Serve(ctx, io.Discard); err != nil {
+		return explainStage(err)
 	}
 	d.tell("\nA broker, over which they find each other, and a STUN server, which tells them\nwhat their NATs do: sallyport serve")
-	d.tell("  %s", s.servers.Flags)
+	d.tell("  %s", s.Places().Flags)
 
 	if err := d.reports(ctx, s); err != nil {
 		return err
 	}
-	return d.meet(ctx, s.machines["alice"], s.machines["bob"])
+	return d.meet(ctx, s.Machine("alice"), s.Machine("bob"))
 }
 
 // build sets the stage: two machines, with a NAT for each if possible.
-func (d *demo) build(loopback bool) (*stage, error) {
+func (d *demo) build(loopback bool) (*stage.Stage, error) {
 	why := natlab.Available()
-	s, err := newStage(!loopback && why == nil)
-	if err != nil {
-		return nil, err
+	cfg := stage.Config{Apart: ownGroup}
+	if loopback || why != nil {
+		cfg.Loopback = loopbackName()
 	}
-	if s.lab == nil {
+	s, err := stage.New(cfg)
+	if err != nil {
+		return nil, explainStage(err)
+	}
+	if cfg.Loopback != "" {
 		if loopback {
 			d.tell("Two nodes on loopback, without NATs.")
 		} else {
 			d.tell("Two nodes on loopback, without NATs: the laboratory can't run here\n(%v).", why)
 		}
 		for _, name := range []string{"alice", "bob"} {
-			if _, err := s.add(name, nil); err != nil {
-				s.close()
-				return nil, failed(err, "", "%s's home can't be made: %v", name, err)
+			if err := s.Add(name); err != nil {
+				s.Close()
+				return nil, explainStage(err)
 			}
 		}
 		return s, nil
@@ -88,29 +93,28 @@ func (d *demo) build(loopback bool) (*stage, error) {
 	d.tell(`Two machines on an internet that exists in this process only, each 20 ms away:
   alice, behind a home router (port-restricted)
   bob, behind a symmetric NAT, which takes another port for every peer (+1)`)
-	boxes := map[string]*natlab.Box{}
 	for _, spec := range []string{"alice:port-restricted", "bob:symmetric+1"} {
-		h, err := parseLabHost(spec, 20*time.Millisecond)
+		h, err := stage.ParseHost(spec, 20*time.Millisecond)
 		if err == nil {
-			err = s.addHost(h, boxes)
+			err = s.AddHost(h)
 		}
 		if err != nil {
-			s.close()
-			return nil, err
+			s.Close()
+			return nil, explainStage(err)
 		}
 	}
 	return s, nil
 }
 
 // reports has both machines find out about their NATs.
-func (d *demo) reports(ctx context.Context, s *stage) error {
+func (d *demo) reports(ctx context.Context, s *stage.Stage) error {
 	names := []string{"alice", "bob"}
 	outs := make([]string, len(names))
 	errs := make([]error, len(names))
 	var all sync.WaitGroup
 	for n, name := range names {
 		all.Go(func() {
-			c, run := s.machines[name].command(ctx, "sallyport", "nat")
+			c, run := s.Machine(name).Command(ctx, "sallyport", "nat")
 			var out strings.Builder
 			c.Stdout = &out
 			errs[n] = run.Start()

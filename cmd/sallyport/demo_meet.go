@@ -10,13 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/stage"
 	"github.com/sallyport-net/sallyport/node"
 )
 
 const demoMessage = "Hello Alice, this is Bob."
 
 // meet runs a node on one machine and connects to it from the other.
-func (d *demo) meet(ctx context.Context, alice, bob *machine) error {
+func (d *demo) meet(ctx context.Context, alice, bob *stage.Machine) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var children sync.WaitGroup
 	defer children.Wait()
@@ -33,14 +34,14 @@ func (d *demo) meet(ctx context.Context, alice, bob *machine) error {
 }
 
 // listen starts the node and waits until it is ready.
-func (d *demo) listen(ctx context.Context, children *sync.WaitGroup, m *machine) (ready addressEvent, err error) {
-	c, run := m.command(ctx, "sallyport", "node", "--echo", "--json")
+func (d *demo) listen(ctx context.Context, children *sync.WaitGroup, m *stage.Machine) (ready addressEvent, err error) {
+	c, run := m.Command(ctx, "sallyport", "node", "--echo", "--json")
 	out, err := c.StdoutPipe()
 	if err != nil {
 		return ready, err
 	}
 	if err := run.Start(); err != nil {
-		return ready, failed(err, "", "%s's node did not start: %v", m.name, err)
+		return ready, failed(err, "", "%s's node did not start: %v", m.Name(), err)
 	}
 	r := bufio.NewReader(out)
 	line, err := r.ReadBytes('\n')
@@ -52,14 +53,14 @@ func (d *demo) listen(ctx context.Context, children *sync.WaitGroup, m *machine)
 		_ = run.Wait()
 	})
 	if err != nil {
-		return ready, failed(err, "", "%s's node did not get ready: %v", m.name, err)
+		return ready, failed(err, "", "%s's node did not get ready: %v", m.Name(), err)
 	}
 	return ready, nil
 }
 
 // call connects, says something, and tells of what happens as it happens.
-func (d *demo) call(ctx context.Context, m *machine, target string) error {
-	c, run := m.command(ctx, "sallyport", "connect", "--json", "-v", target)
+func (d *demo) call(ctx context.Context, m *stage.Machine, target string) error {
+	c, run := m.Command(ctx, "sallyport", "connect", "--json", "-v", target)
 	in, err := c.StdinPipe()
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (d *demo) call(ctx context.Context, m *machine, target string) error {
 		return err
 	}
 	if err := run.Start(); err != nil {
-		return failed(err, "", "%s's call did not start: %v", m.name, err)
+		return failed(err, "", "%s's call did not start: %v", m.Name(), err)
 	}
 	connected := false
 	var begun time.Time

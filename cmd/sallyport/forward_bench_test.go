@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
@@ -73,17 +73,13 @@ func drain(b *testing.B, addr string) {
 // startForward runs both sides of a forward to a service, and gives the port
 // here.
 func startForward(b *testing.B, service string) string {
-	s, err := startServers(&serveFlags{listen: []string{"127.0.0.1"}}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(s.close)
-	broker, err := address.ParseBroker(s.ready.Brokers[0])
+	s := startServe(b, serve.Config{}).Places()
+	broker, err := address.ParseBroker(s.Brokers[0])
 	if err != nil {
 		b.Fatal(err)
 	}
 	quiet := &app{out: io.Discard, err: io.Discard}
-	peer, err := node.New(b.Context(), node.Config{Brokers: []address.Broker{broker}, STUN: s.ready.STUN, Interfaces: []string{loopbackName()}, NoLAN: true, Tunnels: true})
+	peer, err := node.New(b.Context(), node.Config{Brokers: []address.Broker{broker}, STUN: s.STUN, Interfaces: []string{loopbackName()}, NoLAN: true, Tunnels: true})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -103,7 +99,7 @@ func startForward(b *testing.B, service string) string {
 		}
 	})
 	f := &forwardCommand{app: quiet, flags: nodeFlags{
-		key: filepath.Join(b.TempDir(), "key"), brokers: s.ready.Brokers, stun: s.ready.STUN, interfaces: []string{loopbackName()}, noLAN: true, timeout: patience,
+		key: filepath.Join(b.TempDir(), "key"), brokers: s.Brokers, stun: s.STUN, interfaces: []string{loopbackName()}, noLAN: true, timeout: patience,
 	}}
 	to, err := tunnel.ParsePlace(service)
 	if err != nil {

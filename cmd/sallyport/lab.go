@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/stage"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
 
@@ -40,7 +39,7 @@ kernel has unprivileged user namespaces.
 
 Without --host there are two: a, behind a port-restricted NAT, and b, behind a
 symmetric one that counts ports up. NAT is one of
-  ` + strings.Join(natWords, ", ") + `
+  ` + strings.Join(stage.NATs, ", ") + `
 (symmetric+N counts up by N for every peer, dependent+N only for consecutive
 local ports, kernel is Linux's own masquerade) or @NAME for the NAT of another
 host. After it, options with commas between: delay=20ms (one way), jitter=5ms,
@@ -74,7 +73,7 @@ exit status. SIGINT and SIGTERM are passed on.`,
 }
 
 // describe reads the hosts and the commands.
-func (l *lab) describe(args []string) (hosts []labHost, parts []labPart, err error) {
+func (l *lab) describe(args []string) (hosts []stage.Host, parts []labPart, err error) {
 	list := l.hosts
 	if len(list) == 0 {
 		list = []string{"a:port-restricted", "b:symmetric+1"}
@@ -85,15 +84,15 @@ func (l *lab) describe(args []string) (hosts []labHost, parts []labPart, err err
 	var names []string
 	seen := map[string]bool{}
 	for _, s := range list {
-		h, err := parseLabHost(s, l.delay)
-		if err == nil && seen[h.name] {
-			err = fmt.Errorf("there are two hosts %q", h.name)
+		h, err := stage.ParseHost(s, l.delay)
+		if err == nil && seen[h.Name] {
+			err = fmt.Errorf("there are two hosts %q", h.Name)
 		}
 		if err != nil {
 			return nil, nil, misused("try --host a:port-restricted,delay=20ms", "--host: %v", err)
 		}
-		seen[h.name] = true
-		names = append(names, h.name)
+		seen[h.Name] = true
+		names = append(names, h.Name)
 		hosts = append(hosts, h)
 	}
 	parts, err = splitCommands(args, names)
@@ -112,37 +111,45 @@ func (l *lab) run(ctx context.Context, args []string) error {
 	if err := natlab.Available(); err != nil {
 		return failed(err, "try it on Linux, as root or where the kernel has unprivileged user namespaces", "the laboratory can't run here: %v", err)
 	}
-	s, err := newStage(true)
+	s, err := stage.New(stage.Config{Apart: ownGroup}) // ^C is for us to pass on
 	if err != nil {
-		return err
+		return explainStage(err)
 	}
-	defer s.close()
-	boxes := map[string]*natlab.Box{}
+	defer s.Close()
 	for _, h := range hosts {
-		if err := s.addHost(h, boxes); err != nil {
-			return err
+		if err := s.AddHost(h); err != nil {
+			return explainStage(err)
 		}
 	}
 	if !l.noServer {
-		if err := s.serve(context.WithoutCancel(ctx), l.err); err != nil {
-			return err
+		if err := s.Serve(context.WithoutCancel(ctx), l.err); err != nil {
+			return explainStage(err)
 		}
 	}
 	return l.play(ctx, s, parts)
 }
 
+// explainStage gives an error of the stage its exit status.
+func explainStage(err error) error {
+	var host stage.HostError
+	if errors.As(err, &host) {
+		return misused("", "%v", err)
+	}
+	return failed(errors.Unwrap(err), "", "%v", err)
+}
+
 // play runs the commands, and ends with the last one.
-func (l *lab) play(ctx context.Context, s *stage, parts []labPart) error {
+func (l *lab) play(ctx context.Context, s *stage.Stage, parts []labPart) error {
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	defer cancel()
 	var running []*exec.Cmd
-	var last runner
+	var last stage.Runner
 	var flush []func()
 	for n, p := range parts {
-		words := s.expand(p.command)
-		c, run := s.machines[p.host].command(background, words[0], words[1:]...)
+		words := s.Expand(p.command)
+		c, run := s.Machine(p.host).Command(background, words[0], words[1:]...)
 		if len(parts) == 1 {
 			c.Stdout, c.Stderr = os.Stdout, os.Stderr
 		} else {
@@ -219,58 +226,4 @@ func statusOf(err error) error {
 		return exited(128 + int(w.Signal()))
 	}
 	return exited(statusFailed)
-}
-
-// expand puts addresses in place of {NAME} and {NAME.ip}.
-func (s *stage) expand(words []string) []string {
-	var pairs []string
-	for _, name := range s.order {
-		m := s.machines[name]
-		pairs = append(pairs, "{"+name+"}", m.target())
-		if m.host != nil {
-			pairs = append(pairs, "{"+name+".ip}", m.host.Addr().String())
-		}
-	}
-	replacer := strings.NewReplacer(pairs...)
-	var out []string
-	for _, w := range words {
-		out = append(out, replacer.Replace(w))
-	}
-	return out
-}
-
-// labelled writes whole lines, each with a label in front.
-type labelled struct {
-	w     io.Writer
-	label string
-	part  []byte
-}
-
-// maxLine is where a line without an end is cut.
-const maxLine = 64 << 10
-
-func (l *labelled) Write(p []byte) (int, error) {
-	l.part = append(l.part, p...)
-	for {
-		end := bytes.IndexByte(l.part, '\n')
-		if end < 0 {
-			break
-		}
-		if _, err := l.w.Write(append([]byte(l.label), l.part[:end+1]...)); err != nil {
-			return 0, err
-		}
-		l.part = l.part[end+1:]
-	}
-	if len(l.part) > maxLine {
-		l.flush()
-	}
-	return len(p), nil
-}
-
-// flush writes what has no line end yet.
-func (l *labelled) flush() {
-	if len(l.part) > 0 {
-		_, _ = l.w.Write(append([]byte(l.label), append(l.part, '\n')...))
-		l.part = nil
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
 	"github.com/sallyport-net/sallyport/nat/portmap/miniupnpd"
 )
 
@@ -19,30 +20,14 @@ import (
 // an address that says so, and ends the node with SIGTERM: nothing is left on
 // the router.
 func TestPortIsGivenBack(t *testing.T) {
-	if err := natlab.Available(); err != nil {
-		t.Skipf("the lab can't run here: %v", err)
-	}
+	lab := natlabtest.New(t, natlab.Config{})
 	program, err := exec.LookPath("sallyport") // of testscript
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab, err := natlab.New(natlab.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = lab.Close() })
-	box, err := lab.NAT(natlab.NAT{Kernel: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	host, err := lab.Host(natlab.HostConfig{Behind: box})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody, err := lab.Host(natlab.HostConfig{}) // refuses what it is asked
-	if err != nil {
-		t.Fatal(err)
-	}
+	box := natlabtest.NAT(t, lab, natlab.NAT{Kernel: true})
+	host := natlabtest.Host(t, lab, natlab.HostConfig{Behind: box})
+	nobody := natlabtest.Host(t, lab, natlab.HostConfig{}) // refuses what it is asked
 	router := miniupnpd.Start(t, box)
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

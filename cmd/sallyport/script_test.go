@@ -23,7 +23,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
 )
 
 // patience is after what time a script gives up waiting for something.
@@ -38,7 +40,7 @@ func TestMain(m *testing.M) {
 type tests struct{ *testing.M }
 
 func (t tests) Run() int {
-	natlab.SideBySide()
+	natlabtest.SideBySide()
 	return t.M.Run()
 }
 
@@ -91,11 +93,11 @@ func (b *background) kill() {
 }
 
 func setUp(env *testscript.Env) error {
-	s, err := startServers(&serveFlags{listen: []string{"127.0.0.1"}}, slog.New(slog.DiscardHandler))
+	s, err := serve.Start(serve.Config{Listen: []string{"127.0.0.1"}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
-	env.Defer(s.close)
+	env.Defer(s.Close)
 	service, err := startService()
 	if err != nil {
 		return err
@@ -118,8 +120,9 @@ func setUp(env *testscript.Env) error {
 			_ = syscall.Kill(lockedBy(lock), syscall.SIGKILL)
 		}
 	})
-	env.Setenv("BROKER", s.ready.Brokers[0])
-	env.Setenv("STUN", s.ready.STUN[0])
+	at := s.Places()
+	env.Setenv("BROKER", at.Brokers[0])
+	env.Setenv("STUN", at.STUN[0])
 	env.Setenv("PORT", freePort())
 	size := transferBytes()
 	env.Setenv("BYTES", strconv.FormatInt(size, 10))
@@ -132,7 +135,7 @@ func setUp(env *testscript.Env) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	config := fmt.Sprintf("broker = [%q]\nstun = [%q, %q]\ninterface = [%q]\nno-lan = true\n", s.ready.Brokers[0], s.ready.STUN[0], s.ready.STUN[1], loopbackName())
+	config := fmt.Sprintf("broker = [%q]\nstun = [%q, %q]\ninterface = [%q]\nno-lan = true\n", at.Brokers[0], at.STUN[0], at.STUN[1], loopbackName())
 	return os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600)
 }
 

@@ -6,13 +6,14 @@ import (
 	"bufio"
 	"crypto/rand"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 )
 
 // BenchmarkSend sends a file of 1 GiB over loopback, from the start of
@@ -25,11 +26,7 @@ func BenchmarkSend(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := startServers(&serveFlags{listen: []string{"127.0.0.1"}}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.close()
+	s := startServe(b, serve.Config{}).Places()
 	dir := b.TempDir()
 	const size = 1 << 30
 	f, err := os.Create(filepath.Join(dir, "big"))
@@ -46,7 +43,7 @@ func BenchmarkSend(b *testing.B) {
 		c.Dir, c.Env, c.Stderr = dir, env, os.Stderr
 		return c
 	}
-	shared := []string{"--quiet", "--broker", s.ready.Brokers[0], "--stun", s.ready.STUN[0], "--interface", loopbackName(), "--no-lan"}
+	shared := []string{"--quiet", "--broker", s.Brokers[0], "--stun", s.STUN[0], "--interface", loopbackName(), "--no-lan"}
 	var copying time.Duration
 	b.SetBytes(size)
 	for b.Loop() {

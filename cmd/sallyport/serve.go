@@ -11,32 +11,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 )
 
-// serveFlags are those of sallyport serve. In the limits, 0 is the default.
+// serveFlags are those of sallyport serve: what is to be served, and how.
 type serveFlags struct {
-	listen, advertise           []string
-	ports                       string
-	mqtt, mqtts, ws             uint16
-	stun, alternate             uint16
-	turn                        uint16
-	firstRelayed                uint16 // from --ports; 0 and 0 are any
-	lastRelayed                 uint16
-	noTURN, turnPrivate         bool
-	turnSecret                  string
-	certificate, certificateKey string
-	registry                    registryFlags
-
-	maxClients, maxPerAddress, maxPacket int
-	publishRate                          float64
-	stunRate                             float64
-	stunConnections                      int
-	turnAllocations, turnPerAddress      int
-	turnRate                             int
-	turnBytes                            int64
-	turnAge                              time.Duration
-
-	metrics     string
+	serve.Config
+	ports       string
 	drain       time.Duration
 	config      string
 	printConfig bool
@@ -91,72 +73,98 @@ also happens by itself. Sockets that systemd holds (LISTEN_FDS) are used.`,
 	fs.SortFlags = false
 	fs.StringVar(&f.config, "config", "", "TOML `FILE` with keys named as these flags, which win (default: none)")
 	fs.BoolVar(&f.printConfig, "print-config", false, "print such a file, with what the other flags say, and end")
-	fs.StringSliceVar(&f.listen, "listen", nil, "address to listen on, as a `HOST`; may be given twice (default: all of this machine)")
-	fs.StringSliceVar(&f.advertise, "advertise", nil, "`HOST` to print for others in place of each --listen, where this machine is known by another name or address")
+	fs.StringSliceVar(&f.Listen, "listen", nil, "address to listen on, as a `HOST`; may be given twice (default: all of this machine)")
+	fs.StringSliceVar(&f.Advertise, "advertise", nil, "`HOST` to print for others in place of each --listen, where this machine is known by another name or address")
 	fs.StringVar(&f.ports, "ports", "", "take all ports from a range, as `FIRST-LAST`, in this order: STUN, second one of STUN, relay, broker, broker over TLS; the relay's endpoints have the rest (default: the ports below, and any for the endpoints)")
-	fs.Uint16Var(&f.mqtt, "mqtt-port", 1883, "TCP port `N` of the broker; 0 means any")
-	fs.Uint16Var(&f.mqtts, "mqtts-port", 8883, "TCP port `N` of the broker over TLS, where there is a certificate; 0 means any")
-	fs.Uint16Var(&f.ws, "ws-port", 0, "TCP port `N` of the broker over WebSocket, with TLS where there is a certificate (default: none)")
-	fs.Uint16Var(&f.stun, "stun-port", 3478, "port `N` of the STUN server; 0 means any")
-	fs.Uint16Var(&f.alternate, "alternate-port", 3479, "second port `N` of the STUN server; 0 means any")
-	fs.Uint16Var(&f.turn, "turn-port", 3480, "TCP port `N` of the relay; 0 means any")
-	fs.BoolVar(&f.noTURN, "no-turn", false, "run no relay")
-	fs.StringVar(&f.turnSecret, "turn-secret", "", "`FILE` with the relay's secret, made if missing (default: a new secret each time)")
-	fs.BoolVar(&f.turnPrivate, "turn-allow-private", false, "let the relay lead to peers in private networks and on this machine")
-	f.registry.register(fs)
-	fs.StringVar(&f.certificate, "cert", "", "PEM `FILE` with the certificate chain")
-	fs.StringVar(&f.certificateKey, "key-file", "", "PEM `FILE` with its private key")
-	fs.StringVar(&f.metrics, "metrics", "", "serve /metrics, /healthz and /readyz over HTTP at `HOST:PORT`, on a loopback address (default: off)")
+	fs.Uint16Var(&f.Broker.Port, "mqtt-port", 1883, "TCP port `N` of the broker; 0 means any")
+	fs.Uint16Var(&f.Broker.TLSPort, "mqtts-port", 8883, "TCP port `N` of the broker over TLS, where there is a certificate; 0 means any")
+	fs.Uint16Var(&f.Broker.WSPort, "ws-port", 0, "TCP port `N` of the broker over WebSocket, with TLS where there is a certificate (default: none)")
+	fs.Uint16Var(&f.STUN.Port, "stun-port", 3478, "port `N` of the STUN server; 0 means any")
+	fs.Uint16Var(&f.STUN.AlternatePort, "alternate-port", 3479, "second port `N` of the STUN server; 0 means any")
+	fs.Uint16Var(&f.Relay.Port, "turn-port", 3480, "TCP port `N` of the relay; 0 means any")
+	fs.BoolVar(&f.Relay.Off, "no-turn", false, "run no relay")
+	fs.StringVar(&f.Relay.SecretFile, "turn-secret", "", "`FILE` with the relay's secret, made if missing (default: a new secret each time)")
+	fs.BoolVar(&f.Relay.AllowPrivate, "turn-allow-private", false, "let the relay lead to peers in private networks and on this machine")
+	fs.StringVar(&f.Registry.File, "registry", "", "`FILE` of a registry of nicknames, made if missing (default: no registry)")
+	fs.Uint16Var(&f.Registry.Port, "registry-port", 3481, "TCP port `N` of the registry; 0 means any")
+	fs.StringVar(&f.Certificate, "cert", "", "PEM `FILE` with the certificate chain")
+	fs.StringVar(&f.CertificateKey, "key-file", "", "PEM `FILE` with its private key")
+	fs.StringVar(&f.Metrics, "metrics", "", "serve /metrics, /healthz and /readyz over HTTP at `HOST:PORT`, on a loopback address (default: off)")
 	fs.DurationVar(&f.drain, "drain", 5*time.Second, "what is relayed has `D` to end after SIGTERM")
-	fs.IntVar(&f.maxClients, "max-clients", 1000, "at most `N` connections to the broker at once")
-	fs.IntVar(&f.maxPerAddress, "max-per-address", 64, "at most `N` of them, and of those to the STUN server, from one IPv4 address or IPv6 /64")
-	fs.IntVar(&f.maxPacket, "max-packet", 16384, "at most `N` bytes in one MQTT packet")
-	fs.Float64Var(&f.publishRate, "publish-rate", 20, "at most `N` messages a second from one client of the broker")
-	fs.Float64Var(&f.stunRate, "stun-rate", 50, "answer at most `N` STUN requests a second to one IPv4 address or IPv6 /64")
-	fs.IntVar(&f.stunConnections, "stun-connections", 4096, "at most `N` TCP connections to the STUN server at once")
-	fs.IntVar(&f.turnAllocations, "turn-allocations", 256, "at most `N` allocations on the relay at once")
-	fs.IntVar(&f.turnPerAddress, "turn-per-address", 16, "at most `N` of them for one IPv4 address or IPv6 /64")
-	fs.IntVar(&f.turnRate, "turn-rate", 4<<20, "relay at most `N` bytes a second for one allocation, both ways together")
-	fs.Int64Var(&f.turnBytes, "turn-bytes", 16<<30, "relay at most `N` bytes for one allocation")
-	fs.DurationVar(&f.turnAge, "turn-age", 24*time.Hour, "end an allocation after `D`")
+	fs.IntVar(&f.Broker.MaxClients, "max-clients", 1000, "at most `N` connections to the broker at once")
+	fs.IntVar(&f.MaxPerAddress, "max-per-address", 64, "at most `N` of them, and of those to the STUN server, from one IPv4 address or IPv6 /64")
+	fs.IntVar(&f.Broker.MaxPacket, "max-packet", 16384, "at most `N` bytes in one MQTT packet")
+	fs.Float64Var(&f.Broker.PublishRate, "publish-rate", 20, "at most `N` messages a second from one client of the broker")
+	fs.Float64Var(&f.STUN.Rate, "stun-rate", 50, "answer at most `N` STUN requests a second to one IPv4 address or IPv6 /64")
+	fs.IntVar(&f.STUN.MaxConnections, "stun-connections", 4096, "at most `N` TCP connections to the STUN server at once")
+	fs.IntVar(&f.Relay.MaxAllocations, "turn-allocations", 256, "at most `N` allocations on the relay at once")
+	fs.IntVar(&f.Relay.MaxPerAddress, "turn-per-address", 16, "at most `N` of them for one IPv4 address or IPv6 /64")
+	fs.IntVar(&f.Relay.Rate, "turn-rate", 4<<20, "relay at most `N` bytes a second for one allocation, both ways together")
+	fs.Int64Var(&f.Relay.MaxBytes, "turn-bytes", 16<<30, "relay at most `N` bytes for one allocation")
+	fs.DurationVar(&f.Relay.MaxAge, "turn-age", 24*time.Hour, "end an allocation after `D`")
 	fs.BoolVar(&a.json, "json", false, "one JSON object per line")
 	fs.BoolVarP(&a.verbose, "verbose", "v", false, "tell what happens, and show the causes of errors")
 	return c
 }
 
 func (a *app) serve(ctx context.Context, f *serveFlags) error {
-	s, err := startServers(f, a.serveLog())
+	f.Logger = a.serveLog()
+	s, err := serve.Start(f.Config)
 	if err != nil {
-		return err
+		return explainServe(err)
 	}
-	defer s.close()
-	if s.certificate != nil && !a.interactive() { // a terminal that hangs up ends us
-		defer s.certificate.reloadOnHangUp()()
+	defer s.Close()
+	if !a.interactive() { // a terminal that hangs up ends us
+		defer s.ReloadOnHangUp()()
 	}
-	if a.json {
-		emit(a.out, s.ready)
-	} else {
-		fmt.Fprintf(a.out, "Broker: %s\nSTUN:   %s\n", strings.Join(s.ready.Brokers, " "), strings.Join(s.ready.STUN, " "))
-		if s.ready.TURN != "" {
-			fmt.Fprintf(a.out, "Relay:  %s\n", s.ready.TURN)
-		}
-		if s.ready.Registry != "" {
-			fmt.Fprintf(a.out, "Names:  %s\n", s.ready.Registry)
-		}
-		if s.ready.Metrics != "" {
-			fmt.Fprintf(a.out, "Metrics: %s\n", s.ready.Metrics)
-		}
-		fmt.Fprintf(a.out, "Flags:  %s\n", s.ready.Flags)
-	}
-	notifyManager("READY=1")
+	a.tellServed(s.Places())
+	serve.Notify("READY=1")
 	<-ctx.Done()
-	notifyManager("STOPPING=1")
+	serve.Notify("STOPPING=1")
 	a.say("Closing.")
 	var told signalled
 	if errors.As(context.Cause(ctx), &told) && told.Signal == syscall.SIGTERM {
-		s.drain(f.drain)
+		most, cancel := context.WithTimeout(context.Background(), f.drain)
+		defer cancel()
+		s.Drain(most)
 	}
 	return daemonEnd(ctx)
+}
+
+// explainServe gives an error of the services its exit status.
+func explainServe(err error) error {
+	var s *serve.Error
+	switch {
+	case !errors.As(err, &s):
+		return err
+	case s.Misused():
+		return misused(s.Hint(), "%v", s)
+	}
+	return failed(s.Unwrap(), s.Hint(), "%v", s)
+}
+
+// servedEvent says where the services are.
+type servedEvent struct {
+	Event string `json:"event"` // "ready"
+	serve.Places
+}
+
+func (a *app) tellServed(p serve.Places) {
+	if a.json {
+		emit(a.out, servedEvent{"ready", p})
+		return
+	}
+	fmt.Fprintf(a.out, "Broker: %s\nSTUN:   %s\n", strings.Join(p.Brokers, " "), strings.Join(p.STUN, " "))
+	if p.TURN != "" {
+		fmt.Fprintf(a.out, "Relay:  %s\n", p.TURN)
+	}
+	if p.Registry != "" {
+		fmt.Fprintf(a.out, "Names:  %s\n", p.Registry)
+	}
+	if p.Metrics != "" {
+		fmt.Fprintf(a.out, "Metrics: %s\n", p.Metrics)
+	}
+	fmt.Fprintf(a.out, "Flags:  %s\n", p.Flags)
 }
 
 // serveLog tells operators what they should know, and with -v what happens.

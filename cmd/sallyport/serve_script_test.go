@@ -16,8 +16,16 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
+
+// certificate IP: make cert.pem and cert.key, self-signed.
+func certificateCmd(ts *testscript.TestScript, neg bool, args []string) {
+	c, err := brokertest.NewCertificate(args[0])
+	ts.Check(err)
+	ts.Check(c.Write(ts.MkAbs(".")))
+}
 
 // activated are the sockets that a script holds for a service, by its name, as
 // systemd does: they outlive the process.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
 	"github.com/sallyport-net/sallyport/nat/portmap/miniupnpd"
 )
 
@@ -37,31 +38,21 @@ func newHome(t *testing.T, options ...string) *home {
 // newHomeBehind is newHome behind a carrier's NAT, where that is not nil.
 func newHomeBehind(t *testing.T, carrier *natlab.NAT, options ...string) *home {
 	t.Helper()
-	if err := natlab.Available(); err != nil {
-		t.Skipf("the lab can't run here: %v", err)
-	}
-	lab, err := natlab.New(natlab.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = lab.Close() })
-	h := &home{t: t}
+	h := newHouse(t, carrier)
+	h.router = miniupnpd.Start(t, h.box, options...)
+	return h
+}
+
+// newHouse is a home on whose router no daemon runs yet.
+func newHouse(t *testing.T, carrier *natlab.NAT) *home {
+	t.Helper()
+	lab := natlabtest.New(t, natlab.Config{})
 	own := natlab.NAT{Kernel: true}
 	if carrier != nil {
-		if own.Behind, err = lab.NAT(*carrier); err != nil {
-			t.Fatal(err)
-		}
+		own.Behind = natlabtest.NAT(t, lab, *carrier)
 	}
-	if h.box, err = lab.NAT(own); err != nil {
-		t.Fatal(err)
-	}
-	if h.host, err = lab.Host(natlab.HostConfig{Behind: h.box}); err != nil {
-		t.Fatal(err)
-	}
-	if h.stranger, err = lab.Host(natlab.HostConfig{}); err != nil {
-		t.Fatal(err)
-	}
-	h.router = miniupnpd.Start(t, h.box, options...)
+	h := &home{t: t, box: natlabtest.NAT(t, lab, own), stranger: natlabtest.Host(t, lab, natlab.HostConfig{})}
+	h.host = natlabtest.Host(t, lab, natlab.HostConfig{Behind: h.box})
 	return h
 }
 

@@ -38,24 +38,7 @@ func ip(t *testing.T, on func(context.Context, string, ...string) *natlab.Cmd) f
 // newHome6 is a home whose router routes IPv6 and lets no stranger in.
 func newHome6(t *testing.T) *home {
 	t.Helper()
-	if err := natlab.Available(); err != nil {
-		t.Skipf("the lab can't run here: %v", err)
-	}
-	lab, err := natlab.New(natlab.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = lab.Close() })
-	h := &home{t: t}
-	if h.box, err = lab.NAT(natlab.NAT{Kernel: true}); err != nil {
-		t.Fatal(err)
-	}
-	if h.host, err = lab.Host(natlab.HostConfig{Behind: h.box}); err != nil {
-		t.Fatal(err)
-	}
-	if h.stranger, err = lab.Host(natlab.HostConfig{}); err != nil {
-		t.Fatal(err)
-	}
+	h := newHouse(t, nil)
 	router, host, stranger := ip(t, h.box.Command), ip(t, h.host.Command), ip(t, h.stranger.Command)
 	h.wire(router, "inner", h.host, "eth6")
 	h.wire(router, "outer", h.stranger, "eth6")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
 )
 
 // labTime is after how long a test in the lab gives up.
@@ -29,14 +30,7 @@ type net20 struct {
 
 func newNet20(t *testing.T) *net20 {
 	t.Helper()
-	if err := natlab.Available(); err != nil {
-		t.Skip(err)
-	}
-	lab, err := natlab.New(natlab.Config{Seed: 7})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = lab.Close() })
+	lab := natlabtest.New(t, natlab.Config{Seed: 7})
 	n := &net20{Lab: lab, sent: map[netip.Addr]*[2]int{}}
 	for i := range 4 {
 		h, err := lab.Host(natlab.HostConfig{Addresses: 2, Delay: 20 * time.Millisecond})

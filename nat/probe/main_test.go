@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/nat"
 	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
 )
 
 // playProbe, in the environment, makes this binary probe with the Config that
@@ -71,7 +72,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	natlab.SideBySide()
+	natlabtest.SideBySide()
 	goleak.VerifyTestMain(m)
 }
 

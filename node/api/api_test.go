@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,11 +16,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
-	"github.com/sallyport-net/sallyport/signaling"
-	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/node/nodetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,8 +31,8 @@ type served struct {
 	api    *api.Server
 	node   *node.Node
 	peer   *node.Node
-	theirs <-chan *node.Conn // what the peer accepts
-	host   string            // of the TCP listener
+	theirs <-chan net.Conn // what the peer accepts
+	host   string          // of the TCP listener
 	sock   string
 	local  *http.Client // on the Unix socket
 	ended  chan struct{}
@@ -44,21 +40,17 @@ type served struct {
 
 func serve(t *testing.T, change func(*api.Config)) *served {
 	t.Helper()
-	b, err := broker.Start(broker.Config{Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	cfg := node.Config{Brokers: []address.Broker{{URL: b.URL()}}, STUN: []string{}, Interfaces: []string{"lo"}, NoLAN: true}
+	cfg := nodetest.Config(t)
 	s := &served{t: t, ended: make(chan struct{})}
-	s.node, s.peer = start(t, cfg), start(t, cfg)
-	s.theirs = accept(t, s.peer)
-	mine := accept(t, s.node)
+	s.node, s.peer = nodetest.Start(t, cfg), nodetest.Start(t, cfg)
+	s.theirs = nodetest.Accept(t, s.peer)
+	mine := nodetest.Accept(t, s.node)
 	c := api.Config{Node: s.node, Token: token, Version: api.Version{Version: "v0", Go: "go1", System: "test"},
 		Shutdown: sync.OnceFunc(func() { close(s.ended) })}
 	if change != nil {
 		change(&c)
 	}
+	var err error
 	if s.api, err = api.New(c); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +69,7 @@ func serve(t *testing.T, change func(*api.Config)) *served {
 	all.Go(func() { report(t, s.api.ServeTCP(tcp)) })
 	all.Go(func() {
 		for c := range mine {
-			s.api.Take(c)
+			s.api.Take(c.(*node.Conn))
 		}
 	})
 	s.local = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -97,40 +89,6 @@ func report(t *testing.T, err error) {
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-func start(t *testing.T, cfg node.Config) *node.Node {
-	t.Helper()
-	n, err := node.New(context.Background(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.Close() })
-	return n
-}
-
-func accept(t *testing.T, n *node.Node) <-chan *node.Conn {
-	conns := make(chan *node.Conn, 16)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer close(conns)
-		for {
-			c, err := n.Accept()
-			if err != nil {
-				return
-			}
-			conns <- c.(*node.Conn)
-		}
-	}()
-	t.Cleanup(func() {
-		n.Close()
-		<-done
-		for c := range conns {
-			c.Close()
-		}
-	})
-	return conns
 }
 
 // ask makes a request over TCP with the token, and gives status, headers and body.
@@ -200,7 +158,7 @@ func (s *served) open(name string) (api.Connection, *node.Conn) {
 	select {
 	case theirs := <-s.theirs:
 		s.t.Cleanup(func() { theirs.Close() })
-		return c, theirs
+		return c, theirs.(*node.Conn)
 	case <-time.After(20 * time.Second):
 		s.t.Fatal("the peer has accepted nothing")
 		return c, nil
@@ -231,207 +189,11 @@ func TestDescriptions(t *testing.T) {
 	}
 }
 
-func TestSendAndReceive(t *testing.T) {
-	s := serve(t, nil)
-	c, theirs := s.open("friend")
-	if c.Name != "friend" || c.Peer != s.peer.ID().String() || !c.Ours || c.Via == "" || !c.Alive {
-		t.Errorf("%+v", c)
-	}
-	s.want(204, "POST", "/v1/connections/friend/receive?timeout_ms=0", "")
-	if n := decode[api.Sent](t, s.want(200, "POST", "/v1/connections/friend/send", "hello")); n.Sent != 5 {
-		t.Errorf("%+v", n)
-	}
-	b := make([]byte, 5)
-	if _, err := io.ReadFull(theirs, b); err != nil || string(b) != "hello" {
-		t.Fatalf("%q, %v", b, err)
-	}
-	if _, err := theirs.Write([]byte("answer")); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.want(200, "POST", "/v1/connections/friend/receive?max=3", ""); got != "ans" {
-		t.Errorf("received %q", got)
-	}
-	if got := s.want(200, "POST", "/v1/connections/friend/receive", ""); got != "wer" {
-		t.Errorf("received %q", got)
-	}
-	s.want(200, "POST", "/v1/connections/friend/send?end=true", "")
-	if rest, err := io.ReadAll(theirs); err != nil || len(rest) != 0 {
-		t.Errorf("%q, %v", rest, err)
-	}
-	_ = theirs.Close()
-	status, h, text := s.ask("POST", "/v1/connections/friend/receive", "")
-	if status != 200 || text != "" || h.Get("Sallyport-End") != "true" {
-		t.Errorf("at the end: %d %q %v", status, text, h)
-	}
-	if c := decode[api.Connection](t, s.want(200, "GET", "/v1/connections/friend", "")); !c.Ended || c.Sent != 5 || c.Received != 6 {
-		t.Errorf("%+v", c)
-	}
-	if all := decode[[]api.Connection](t, s.want(200, "GET", "/v1/connections", "")); len(all) != 1 {
-		t.Errorf("%+v", all)
-	}
-	s.want(204, "DELETE", "/v1/connections/friend", "")
-	s.want(404, "GET", "/v1/connections/friend", "")
-	if s.want(200, "GET", "/v1/connections", "") != "[]\n" {
-		t.Error("a closed connection is listed")
-	}
-}
-
-// What a peer opens is held for clients, too.
-func TestAcceptedConnectionsAreHeld(t *testing.T) {
-	s := serve(t, nil)
-	c, err := s.peer.ConnectAddress(t.Context(), s.node.Address())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := c.Write([]byte("knock")); err != nil {
-		t.Fatal(err)
-	}
-	var all []api.Connection
-	eventually(t, func() bool {
-		all = decode[[]api.Connection](t, s.want(200, "GET", "/v1/connections", ""))
-		return len(all) == 1
-	})
-	if all[0].Ours || all[0].Peer != s.peer.ID().String() {
-		t.Errorf("%+v", all)
-	}
-	if got := s.want(200, "POST", "/v1/connections/"+all[0].Name+"/receive", ""); got != "knock" {
-		t.Errorf("received %q", got)
-	}
-}
-
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not come about")
-		}
-	}
-}
-
-func TestEcho(t *testing.T) {
-	s := serve(t, nil)
-	c := decode[api.Connection](t, s.want(201, "POST", "/v1/connections", fmt.Sprintf(`{"target":%q,"echo":true}`, s.peer.Address())))
-	s.want(200, "POST", "/v1/connections/"+c.Name+"/send", "hello")
-	if got := s.want(200, "POST", "/v1/connections/"+c.Name+"/receive", ""); got != "hello" || !c.Echo || c.Name != "c1" {
-		t.Errorf("received %q on %+v", got, c)
-	}
-}
-
-func TestWhatIsMalformed(t *testing.T) {
-	s := serve(t, nil)
-	_, theirs := s.open("x")
-	for _, c := range []struct {
-		status             int
-		method, path, body string
-	}{
-		{400, "POST", "/v1/connections", `{`},
-		{400, "POST", "/v1/connections", `{}`},
-		{400, "POST", "/v1/connections", `{"target":"nonsense"}`},
-		{400, "POST", "/v1/connections", `{"target":"a","nmae":"b"}`},
-		{400, "POST", "/v1/connections", `{"target":"a"}{}`},
-		{400, "POST", "/v1/connections", `{"target":"a","name":"../x"}`},
-		{400, "POST", "/v1/connections", `{"target":"a","timeout_ms":120001}`},
-		{400, "POST", "/v1/connections", `{"target":"` + strings.Repeat("a", 5000) + `"}`},
-		{413, "POST", "/v1/connections", `{"target":"` + strings.Repeat("a", 20000) + `"}`},
-		{409, "POST", "/v1/connections", fmt.Sprintf(`{"target":%q,"name":"x"}`, s.peer.Address())},
-		{413, "POST", "/v1/connections/x/send", strings.Repeat("a", 1<<20+1)},
-		{400, "POST", "/v1/connections/x/send?end=maybe", "a"},
-		{400, "POST", "/v1/connections/x/receive?max=0", ""},
-		{400, "POST", "/v1/connections/x/receive?max=1048577", ""},
-		{400, "POST", "/v1/connections/x/receive?timeout_ms=-1", ""},
-		{400, "POST", "/v1/connections/x/receive", "a body"},
-		{400, "GET", "/v1/connections/x/tunnel", ""},
-		{400, "GET", "/v1/events?after=x", ""},
-		{404, "POST", "/v1/connections/y/send", "a"},
-		{404, "GET", "/v1/nothing", ""},
-		{404, "GET", "/nowhere", ""},
-		{404, "POST", "/v1/shutdown", ""}, // not over TCP
-		{405, "PUT", "/v1/connections", ""},
-		{405, "GET", "/v1/connections/x/send", ""},
-	} {
-		got, _, text := s.ask(c.method, c.path, c.body)
-		if got != c.status {
-			t.Errorf("%s %s %.60q: %d, not %d: %s", c.method, c.path, c.body, got, c.status, text)
-		}
-	}
-	if _, err := theirs.Write([]byte("still here")); err != nil {
-		t.Error(err)
-	}
-	if got := s.want(200, "POST", "/v1/connections/x/receive", ""); got != "still here" {
-		t.Errorf("received %q", got)
-	}
-}
-
-func TestCallsThatFail(t *testing.T) {
-	asked := make(chan error, 1)
-	s := serve(t, func(c *api.Config) {
-		c.Explain = func(err error) api.Problem {
-			asked <- err
-			return api.Problem{Error: "explained", Hint: "a hint", Code: api.Absent}
-		}
-	})
-	target := s.peer.Address()
-	_ = s.peer.Close()
-	status, _, text := s.ask("POST", "/v1/connections", fmt.Sprintf(`{"target":%q,"timeout_ms":2000}`, target))
-	p := decode[api.Problem](t, text)
-	var call *node.ConnectError
-	if status != 504 || p.Error != "explained" || p.Code != api.Absent || len(p.Attempts) == 0 || !errors.As(<-asked, &call) {
-		t.Errorf("%d %+v", status, p)
-	}
-	if s.want(200, "GET", "/v1/connections", "") != "[]\n" {
-		t.Error("a failed connection is listed")
-	}
-}
-
-func TestARefusal(t *testing.T) {
-	s := serve(t, nil)
-	nobody := signaling.Nobody()
-	cfg := node.Config{Brokers: s.node.Address().Brokers, STUN: []string{}, Interfaces: []string{"lo"}, NoLAN: true, Admission: &nobody}
-	stern := start(t, cfg)
-	accept(t, stern)
-	status, _, text := s.ask("POST", "/v1/connections", fmt.Sprintf(`{"target":%q}`, stern.Address()))
-	if p := decode[api.Problem](t, text); status != 502 || p.Code != api.Refused || p.Hint == "" {
-		t.Errorf("%d %+v", status, p)
-	}
-}
-
-func TestLimits(t *testing.T) {
-	s := serve(t, func(c *api.Config) { c.Connections = 1; c.Idle = 400 * time.Millisecond })
-	s.open("one")
-	// A receive that waits keeps it from being idle, and from another.
-	waiting := make(chan int, 1)
-	go func() {
-		status := 409
-		for status == 409 { // the other one was first
-			status, _, _ = s.ask("POST", "/v1/connections/one/receive?timeout_ms=1000", "")
-		}
-		waiting <- status
-	}()
-	eventually(t, func() bool {
-		status, _, _ := s.ask("POST", "/v1/connections/one/receive?timeout_ms=0", "")
-		return status == 409
-	})
-	if status, _, text := s.ask("POST", "/v1/connections", fmt.Sprintf(`{"target":%q}`, s.peer.Address())); status != 429 {
-		t.Errorf("a second connection: %d %s", status, text)
-	}
-	if status := <-waiting; status != 204 {
-		t.Errorf("the receive ended with %d", status)
-	}
-	eventually(t, func() bool {
-		status, _, _ := s.ask("GET", "/v1/connections", "")
-		return status == 200 && s.want(200, "GET", "/v1/connections", "") == "[]\n"
-	})
-
-	status, _, _ := s.do(http.DefaultClient, "http://"+s.host, "GET", "/openapi.json", "", "X-Long", strings.Repeat("a", 10<<10))
-	if status != 200 {
-		t.Errorf("a header of 10 kB: %d", status)
-	}
-	r, _ := http.NewRequest("GET", "http://"+s.host+"/openapi.json", nil)
-	r.Header.Set("X-Long", strings.Repeat("a", 64<<10))
-	if resp, err := http.DefaultClient.Do(r); err == nil {
-		if resp.Body.Close(); resp.StatusCode != 431 {
-			t.Errorf("a header of 64 kB: %d", resp.StatusCode)
 		}
 	}
 }
@@ -463,28 +225,4 @@ func TestClose(t *testing.T) {
 	if _, err := theirs.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("the peer reads %v", err)
 	}
-}
-
-// FuzzOpen: whatever body comes, nothing panics, and what is accepted is sound.
-func FuzzOpen(f *testing.F) {
-	for _, text := range []string{`{"target":"x"}`, `{"target":"x","name":"a-b","echo":true,"timeout_ms":5}`, `{"target":"","name":"../.."}`, `[]`, `{"target":"a","timeout_ms":-1}`} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var o api.Open
-		if json.Unmarshal(b, &o) != nil || o.Validate() != nil {
-			return
-		}
-		again, err := json.Marshal(o)
-		var back api.Open
-		if err != nil || json.Unmarshal(again, &back) != nil || back.Validate() != nil && !bytes.ContainsRune(b, 0xfffd) {
-			t.Fatalf("%q became %q", b, again)
-		}
-		if o.Name != "" && !slices.ContainsFunc([]rune(o.Name), func(r rune) bool { return r != '-' && r != '_' }) && len(o.Name) > 32 {
-			t.Fatalf("name %q", o.Name)
-		}
-		if strings.ContainsAny(o.Name, "/.%?# ") {
-			t.Fatalf("name %q", o.Name)
-		}
-	})
 }

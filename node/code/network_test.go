@@ -9,6 +9,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
 
@@ -17,11 +18,7 @@ const patience = 20 * time.Second
 // meet gives a broker and the configurations of two sides.
 func meet(t *testing.T) (here, there Config) {
 	t.Helper()
-	b, err := broker.Start(broker.Config{Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
+	b := brokertest.Start(t, broker.Config{})
 	at, err := address.ParseBroker(b.URL())
 	if err != nil {
 		t.Fatal(err)

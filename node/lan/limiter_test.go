@@ -1,7 +1,6 @@
 package lan
 
 import (
-	"crypto/sha256"
 	"net/netip"
 	"testing"
 	"time"
@@ -36,22 +35,5 @@ func TestLimiter(t *testing.T) {
 	}
 	if total != totalBurst {
 		t.Errorf("all together got %d through at once", total)
-	}
-}
-
-func TestSeen(t *testing.T) {
-	var s seen
-	hash := func(n int) [32]byte { return sha256.Sum256([]byte{byte(n), byte(n >> 8)}) }
-	for n := range maxSeen {
-		if !s.add(hash(n)) {
-			t.Fatalf("%d is not new", n)
-		}
-	}
-	if s.add(hash(0)) || !s.has(hash(maxSeen-1)) || s.has(hash(maxSeen)) {
-		t.Error("what was seen is not known")
-	}
-	s.add(hash(maxSeen))
-	if s.has(hash(0)) || !s.has(hash(1)) || len(s.m) != maxSeen || len(s.ring) != maxSeen {
-		t.Errorf("the oldest did not make room: %d remembered", len(s.m))
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
 )
 
 func TestMain(m *testing.M) {
@@ -56,18 +57,8 @@ func play() error {
 
 // TestIPv6 has a node of the same host found by a link-local address.
 func TestIPv6(t *testing.T) {
-	if err := natlab.Available(); err != nil {
-		t.Skipf("the lab can't run here: %v", err)
-	}
-	lab, err := natlab.New(natlab.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lab.Close()
-	h, err := lab.Host(natlab.HostConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	lab := natlabtest.New(t, natlab.Config{})
+	h := natlabtest.Host(t, lab, natlab.HostConfig{})
 	if out, err := h.Command(t.Context(), "ip", "-6", "addr", "replace", "fe80::1/64", "dev", "eth0", "nodad").CombinedOutput(); err != nil {
 		t.Skipf("no IPv6 here: %v: %s", err, out)
 	}

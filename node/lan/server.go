@@ -2,7 +2,6 @@ package lan
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +24,9 @@ const (
 	// clockError is how far two clocks may be apart, as for a link's
 	// certificates: each may be wrong by ten minutes.
 	clockError = 20 * time.Minute
+	// maxSeen is how many queries are remembered. Whoever has more sent, so that
+	// an old one is forgotten, can repeat that one only in the name of its address.
+	maxSeen = 1024
 )
 
 // Config is what a Server needs.
@@ -72,7 +74,7 @@ type Server struct {
 	mu      sync.Mutex // guards all from here on
 	links   []Link
 	limiter *limiter
-	seen    seen
+	seen    *seal.Seen
 	counts  Counts
 }
 
@@ -88,7 +90,7 @@ type Counts struct {
 
 // Serve begins to answer. It fails where neither family can be listened on.
 func Serve(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg.filled(), look: make(chan struct{}, 1), limiter: newLimiter()}
+	s := &Server{cfg: cfg.filled(), look: make(chan struct{}, 1), limiter: newLimiter(), seen: seal.NewSeen(maxSeen)}
 	var errs []error
 	for _, group := range []netip.Addr{group4, group6} {
 		c, err := listen(netip.AddrPortFrom(group, s.cfg.port))
@@ -229,7 +231,7 @@ func (s *Server) take(a arrival, b []byte) {
 		s.count(&s.counts.Stranger)
 		return
 	}
-	if !s.remember(sha256.Sum256(b)) {
+	if !s.remember(seal.HashOf(b)) {
 		return
 	}
 	if err := s.answer(l, ours, a.from, from, q.nonce); err != nil {
@@ -248,7 +250,7 @@ func (s *Server) screen(a arrival, b []byte) (l Link, ours netip.Addr, ok bool) 
 	if len(b) == size && seal.Plausible(b) && a.from.Port() >= lowestPort && a.near() && (!a.told || a.to.IsMulticast()) {
 		l, ours, ok = linkOf(s.links, a)
 	}
-	if !ok || s.seen.has(sha256.Sum256(b)) {
+	if !ok || s.seen.Has(seal.HashOf(b)) {
 		s.counts.Refused++
 		return l, ours, false
 	}
@@ -275,10 +277,10 @@ func linkOf(links []Link, a arrival) (Link, netip.Addr, bool) {
 
 // remember notes a query that is about to be answered, and reports whether it is
 // new: it may have come on two sockets at once.
-func (s *Server) remember(h [32]byte) bool {
+func (s *Server) remember(h seal.Hash) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.seen.add(h) {
+	if s.seen.Add(h) {
 		return true
 	}
 	s.counts.Refused++

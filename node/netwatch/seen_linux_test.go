@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
 )
 
 // message makes what the kernel sends: a head, and attributes.
@@ -118,18 +119,8 @@ func FuzzSeen(f *testing.F) {
 // The kernel of a host tells of what is done to its interface, within the
 // moment and without anything else being asked.
 func TestKernelTells(t *testing.T) {
-	if err := natlab.Available(); err != nil {
-		t.Skipf("the lab can't run here: %v", err)
-	}
-	lab, err := natlab.New(natlab.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = lab.Close() })
-	h, err := lab.Host(natlab.HostConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	lab := natlabtest.New(t, natlab.Config{})
+	h := natlabtest.Host(t, lab, natlab.HostConfig{})
 	var said <-chan struct{}
 	var stop func()
 	if err := h.Do(func() error { said, stop = subscribe(func(string) bool { return false }); return nil }); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
 
@@ -25,11 +26,7 @@ func open(string, []byte, []byte) error { return nil }
 
 func startBroker(t testing.TB, rule func(string, []byte, []byte) error) (*broker.Broker, address.Broker) {
 	t.Helper()
-	b, err := broker.Start(broker.Config{Listen: "127.0.0.1:0", Retain: rule})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
+	b := brokertest.Start(t, broker.Config{Retain: rule})
 	at, err := address.ParseBroker(b.URL())
 	if err != nil {
 		t.Fatal(err)

@@ -1,49 +1,24 @@
 package relay_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sallyport-net/sallyport/node/relay"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 )
-
-// certificate makes one for name, and the pool that it is checked against.
-func certificate(t *testing.T, name string) (*tls.Config, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}, pool
-}
 
 // One port takes clients with TLS and without, and they meet.
 func TestOverTLS(t *testing.T) {
-	cfg, roots := certificate(t, "relay.test")
-	s, plain := serve(t, func(c *relay.ServerConfig) { c.TLS = cfg })
+	cert := brokertest.CertificateFor(t, "relay.test")
+	s, plain := serve(t, func(c *relay.ServerConfig) { c.TLS = cert.Server() })
 	secure := plain
 	secure.TLS, secure.Name = true, "relay.test"
-	host, err := relay.Allocate(shortly(t), secure, relay.Config{Roots: roots})
+	host, err := relay.Allocate(shortly(t), secure, relay.Config{Roots: cert.Pool()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +27,7 @@ func TestOverTLS(t *testing.T) {
 	if !l.TLS || l.Name != "relay.test" {
 		t.Errorf("lent %+v", l)
 	}
-	guest, err := relay.Allocate(shortly(t), l, relay.Config{Roots: roots})
+	guest, err := relay.Allocate(shortly(t), l, relay.Config{Roots: cert.Pool()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,17 +63,17 @@ func TestOverTLS(t *testing.T) {
 // A certificate that is not the relay's, or of nobody known, is refused; so is
 // TLS where the server has none.
 func TestCertificateIsChecked(t *testing.T) {
-	cfg, roots := certificate(t, "relay.test")
-	_, known := serve(t, func(c *relay.ServerConfig) { c.TLS = cfg })
+	cert := brokertest.CertificateFor(t, "relay.test")
+	_, known := serve(t, func(c *relay.ServerConfig) { c.TLS = cert.Server() })
 	_, without := serve(t)
 	for name, c := range map[string]struct {
 		at, name string
 		roots    *x509.CertPool
 		want     string
 	}{
-		"another name": {known.Host, "other.test", roots, "not other.test"},
+		"another name": {known.Host, "other.test", cert.Pool(), "not other.test"},
 		"unknown":      {known.Host, "relay.test", nil, "certificate"},
-		"no TLS there": {without.Host, "relay.test", roots, ""},
+		"no TLS there": {without.Host, "relay.test", cert.Pool(), ""},
 	} {
 		_, err := relay.Allocate(shortly(t), relay.Place{Host: c.at, Name: c.name, TLS: true, Secret: secret}, relay.Config{Roots: c.roots})
 		var e *relay.Error

@@ -1,143 +1,16 @@
 package broker_test
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"io"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
-	"go.uber.org/goleak"
 
-	"github.com/sallyport-net/sallyport/address"
-	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 )
-
-const patience = 10 * time.Second
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// start starts a broker on which anyone may listen, whatever c says: proof_test
-// has the others.
-func start(t testing.TB, c broker.Config) *broker.Broker {
-	t.Helper()
-	c.Anyone = true
-	return startStrict(t, c)
-}
-
-func startStrict(t testing.TB, c broker.Config) *broker.Broker {
-	t.Helper()
-	if c.Listen == "" && c.ListenTLS == "" && c.ListenWS == "" && c.ListenWSS == "" {
-		c.Listen = "127.0.0.1:0"
-	}
-	b, err := broker.Start(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	return b
-}
-
-// until waits for cond.
-func until(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	end := time.Now().Add(patience)
-	for !cond() {
-		if time.Now().After(end) {
-			t.Fatalf("waited %v in vain for: %s", patience, what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
-func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
-}
-
-func options(url string) *paho.ClientOptions {
-	return paho.NewClientOptions().AddBroker(url).SetProtocolVersion(4).SetClientID("test-" + rand.Text()).
-		SetAutoReconnect(false).SetConnectTimeout(patience)
-}
-
-func wait(t testing.TB, tok paho.Token) error {
-	t.Helper()
-	if !tok.WaitTimeout(patience) {
-		t.Fatal("a token never completed")
-	}
-	return tok.Error()
-}
-
-func connect(t testing.TB, o *paho.ClientOptions) paho.Client {
-	t.Helper()
-	c := paho.NewClient(o)
-	if err := wait(t, c.Connect()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Disconnect(100) })
-	return c
-}
-
-// listen subscribes and gives what arrives.
-func listen(t testing.TB, c paho.Client, topic string, qos byte) <-chan paho.Message {
-	t.Helper()
-	got := make(chan paho.Message, 10000)
-	tok := c.Subscribe(topic, qos, func(_ paho.Client, m paho.Message) { got <- m })
-	if err := wait(t, tok); err != nil {
-		t.Fatal(err)
-	}
-	if code := tok.(*paho.SubscribeToken).Result()[topic]; code != 0 {
-		t.Fatalf("subscription to %q: code %#x, want 0", topic, code)
-	}
-	return got
-}
-
-func next(t testing.TB, got <-chan paho.Message) string {
-	t.Helper()
-	select {
-	case m := <-got:
-		return string(m.Payload())
-	case <-time.After(patience):
-		t.Fatal("nothing arrived")
-		return ""
-	}
-}
-
-func topic(t testing.TB) string {
-	t.Helper()
-	k, err := address.GenerateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signaling.Topic(k.Public())
-}
 
 func TestStartNeedsAListener(t *testing.T) {
 	for _, c := range []broker.Config{{}, {ListenTLS: "127.0.0.1:0"}, {ListenWSS: "127.0.0.1:0"}, {Listen: "256.0.0.1:0"}} {
@@ -154,11 +27,8 @@ func TestStartNeedsAListener(t *testing.T) {
 }
 
 func TestEveryListener(t *testing.T) {
-	cert, pool := certificate(t)
-	b := start(t, broker.Config{
-		Listen: "127.0.0.1:0", ListenTLS: "127.0.0.1:0", ListenWS: "127.0.0.1:0", ListenWSS: "127.0.0.1:0",
-		TLS: &tls.Config{Certificates: []tls.Certificate{cert}},
-	})
+	cert := brokertest.CertificateFor(t, "127.0.0.1")
+	b := start(t, brokertest.Everywhere(cert))
 	urls := b.URLs()
 	if len(urls) != 4 || b.URL() != urls[0] || urls[0] != "tcp://"+b.Addr().String() {
 		t.Fatalf("URLs %q, URL %q", urls, b.URL())
@@ -169,7 +39,7 @@ func TestEveryListener(t *testing.T) {
 				t.Fatalf("URL %q", urls[i])
 			}
 			to := topic(t)
-			c := connect(t, options(urls[i]+"/mqtt").SetTLSConfig(&tls.Config{RootCAs: pool}))
+			c := connect(t, options(urls[i]+"/mqtt").SetTLSConfig(cert.Client()))
 			got := listen(t, c, to, 0)
 			other := connect(t, options(b.URL()))
 			wait(t, other.Publish(to, 0, false, "hello"))
@@ -311,14 +181,11 @@ func TestClientIDsAndSessions(t *testing.T) {
 }
 
 func TestCloseEndsEverything(t *testing.T) {
-	cert, pool := certificate(t)
-	b := start(t, broker.Config{
-		Listen: "127.0.0.1:0", ListenTLS: "127.0.0.1:0", ListenWS: "127.0.0.1:0", ListenWSS: "127.0.0.1:0",
-		TLS: &tls.Config{Certificates: []tls.Certificate{cert}},
-	})
+	cert := brokertest.CertificateFor(t, "127.0.0.1")
+	b := start(t, brokertest.Everywhere(cert))
 	lost := make(chan struct{}, 4)
 	for _, u := range b.URLs() {
-		connect(t, options(u).SetTLSConfig(&tls.Config{RootCAs: pool}).
+		connect(t, options(u).SetTLSConfig(cert.Client()).
 			SetConnectionLostHandler(func(paho.Client, error) { lost <- struct{}{} }))
 		silent, err := net.Dial("tcp", u[strings.Index(u, "://")+3:])
 		if err != nil {
@@ -347,33 +214,4 @@ func TestCloseEndsEverything(t *testing.T) {
 		c.Close()
 		t.Error("still listening")
 	}
-}
-
-// dialConnect is a connection past its CONNECT, in raw bytes, without a
-// keepalive.
-func dialConnect(t testing.TB, b *broker.Broker) net.Conn {
-	t.Helper()
-	c, err := net.Dial("tcp", b.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if _, err := c.Write(connectPacket(4)); err != nil {
-		t.Fatal(err)
-	}
-	ack := make([]byte, 4)
-	if _, err := io.ReadFull(c, ack); err != nil || !bytes.Equal(ack, []byte{0x20, 2, 0, 0}) {
-		t.Fatalf("CONNACK %x, %v", ack, err)
-	}
-	return c
-}
-
-func connectPacket(version byte) []byte {
-	body := append([]byte{0, 4}, "MQTT"...)
-	body = append(body, version, 2, 0, 0)
-	if version == 5 {
-		body = append(body, 0)
-	}
-	body = append(body, 0, 1, 'x')
-	return append([]byte{0x10, byte(len(body))}, body...)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 	"github.com/sallyport-net/sallyport/signaling/proof"
 )
 
@@ -81,7 +82,7 @@ func (c *client) prove(k address.PrivateKey, host string) {
 }
 
 func TestSubscriptionsNeedAProof(t *testing.T) {
-	b := startStrict(t, broker.Config{Names: func(h string) bool { return h == "broker.example" }})
+	b := brokertest.Start(t, broker.Config{Names: func(h string) bool { return h == "broker.example" }})
 	k, other := private(t), private(t)
 	mine, theirs := signaling.Topic(k.Public()), signaling.Topic(other.Public())
 
@@ -120,7 +121,7 @@ func TestSubscriptionsNeedAProof(t *testing.T) {
 
 // No wrong proof opens a topic, nor does a right one after it.
 func TestProofsThatAreRefused(t *testing.T) {
-	b := startStrict(t, broker.Config{})
+	b := brokertest.Start(t, broker.Config{})
 	k, other := private(t), private(t)
 	topic := signaling.Topic(k.Public())
 	old := dialStrict(t, b)
@@ -152,7 +153,7 @@ func TestProofsThatAreRefused(t *testing.T) {
 
 // Whoever is refused gets no challenge: an error is all that comes.
 func TestNoChallengeForTheRefused(t *testing.T) {
-	b := startStrict(t, broker.Config{})
+	b := brokertest.Start(t, broker.Config{})
 	if err := wait(t, paho.NewClient(options(b.URL()).SetWill("sallyport/1/a", "x", 0, false)).Connect()); err == nil {
 		t.Fatal("connected")
 	}
@@ -170,7 +171,7 @@ func TestNoChallengeForTheRefused(t *testing.T) {
 
 // An ordinary MQTT client may publish, and is not confused by the challenge.
 func TestOrdinaryClientPublishes(t *testing.T) {
-	b := startStrict(t, broker.Config{})
+	b := brokertest.Start(t, broker.Config{})
 	k := private(t)
 	c := dialStrict(t, b)
 	c.prove(k, "127.0.0.1")

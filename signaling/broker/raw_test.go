@@ -3,7 +3,6 @@ package broker_test
 import (
 	"bytes"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/hex"
 	"io"
 	mrand "math/rand/v2"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 )
 
 // closedWithin reports how long the broker keeps c open.
@@ -32,11 +32,9 @@ func closedWithin(t testing.TB, c net.Conn) time.Duration {
 // Whatever a connection does short of a complete CONNECT, it is over at the
 // deadline.
 func TestConnectDeadline(t *testing.T) {
-	cert, _ := certificate(t)
-	b := start(t, broker.Config{
-		Listen: "127.0.0.1:0", ListenTLS: "127.0.0.1:0", ListenWS: "127.0.0.1:0", ListenWSS: "127.0.0.1:0",
-		TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, ConnectTimeout: 300 * time.Millisecond,
-	})
+	everywhere := brokertest.Everywhere(brokertest.CertificateFor(t, "127.0.0.1"))
+	everywhere.ConnectTimeout = 300 * time.Millisecond
+	b := start(t, everywhere)
 	for _, u := range b.URLs() {
 		scheme, addr, _ := strings.Cut(u, "://")
 		for name, send := range map[string]string{
@@ -145,7 +143,7 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 // FuzzClient sends any bytes, fresh or past a CONNECT. The broker must not
 // panic, must give the connection's place back, and must serve the next one.
 func FuzzClient(f *testing.F) {
-	b := startStrict(f, broker.Config{ConnectTimeout: 100 * time.Millisecond, MaxKeepAlive: time.Second, MaxPerIP: 1000})
+	b := brokertest.Start(f, broker.Config{ConnectTimeout: 100 * time.Millisecond, MaxKeepAlive: time.Second, MaxPerIP: 1000})
 	seeds := []string{
 		"", "10", "c000", "e000", "30050001616869", "82060001000161", "8206000100016100",
 		"3013000f73616c6c79706f72742f70726f6f660101", "a2050001000161", "40020001", "3203000161", "34050001610001",

@@ -2,14 +2,8 @@ package mqtt_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"net/netip"
 	"strings"
@@ -17,145 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/signaling/broker"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
-
-const patience = 15 * time.Second
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func deadline(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func newKey(t testing.TB) address.Key {
-	t.Helper()
-	k, err := address.GenerateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k.Public()
-}
-
-// startBroker starts a broker as the public ones are: anyone may listen.
-func startBroker(t testing.TB, c broker.Config) *broker.Broker {
-	t.Helper()
-	c.Anyone = true
-	return startStrict(t, c)
-}
-
-// startStrict starts one that wants keys proven.
-func startStrict(t testing.TB, c broker.Config) *broker.Broker {
-	t.Helper()
-	if c.Listen == "" && c.TLS == nil && c.ListenWS == "" {
-		c.Listen = "127.0.0.1:0"
-	}
-	if c.PublishRate == 0 {
-		c.PublishRate, c.PublishBurst = 1e6, 1e6
-	}
-	c.MaxPerIP, c.Queue = 1000, 1000
-	b, err := broker.Start(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	return b
-}
-
-func at(urls ...string) []address.Broker {
-	var bs []address.Broker
-	for _, u := range urls {
-		bs = append(bs, address.Broker{URL: u})
-	}
-	return bs
-}
-
-// newChannel makes a channel that is closed with the test, with short pauses.
-func newChannel(t testing.TB, c mqtt.Config) *mqtt.Channel {
-	t.Helper()
-	if c.Key.IsZero() {
-		c.Key = newKey(t)
-	}
-	if c.MinBackoff == 0 {
-		c.MinBackoff, c.MaxBackoff = 20*time.Millisecond, 200*time.Millisecond
-	}
-	ch, err := mqtt.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ch.Close() })
-	return ch
-}
-
-func until(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	end := time.Now().Add(patience)
-	for !cond() {
-		if time.Now().After(end) {
-			t.Fatalf("waited %v in vain for: %s", patience, what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
-func untilOpen(t testing.TB, c *mqtt.Channel, n int) {
-	t.Helper()
-	until(t, fmt.Sprintf("%d open brokers", n), func() bool { return len(c.Open()) == n })
-}
-
-// receive reads until a payload is want, and fails on one that is not known.
-func receive(t testing.TB, c *mqtt.Channel, want string, known ...string) (from address.Broker) {
-	t.Helper()
-	after := time.After(patience)
-	for {
-		select {
-		case d, ok := <-c.Deliveries():
-			if !ok {
-				t.Fatalf("closed before %q came", want)
-			}
-			if string(d.Payload) == want {
-				return d.Broker
-			}
-			ok = false
-			for _, k := range known {
-				ok = ok || strings.HasPrefix(string(d.Payload), k)
-			}
-			if !ok {
-				t.Fatalf("got %q, want %q", d.Payload, want)
-			}
-		case <-after:
-			t.Fatalf("%q never came", want)
-		}
-	}
-}
-
-func authority(t testing.TB) (server, client *tls.Config) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, _ := x509.ParseCertificate(der)
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
-		&tls.Config{RootCAs: pool}
-}
 
 func TestTwoChannelsOverTwoBrokers(t *testing.T) {
 	b1, b2 := startBroker(t, broker.Config{}), startBroker(t, broker.Config{})
@@ -270,80 +129,6 @@ func TestOneBrokerDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	receive(t, b, "again")
-}
-
-func TestEveryScheme(t *testing.T) {
-	server, client := authority(t)
-	b := startBroker(t, broker.Config{
-		Listen: "127.0.0.1:0", ListenTLS: "127.0.0.1:0", ListenWS: "127.0.0.1:0", ListenWSS: "127.0.0.1:0", TLS: server,
-	})
-	ports := map[string]string{}
-	for _, u := range b.URLs() {
-		scheme, rest, _ := strings.Cut(u, "://")
-		_, port, _ := net.SplitHostPort(rest)
-		ports[scheme] = port
-	}
-	sender := newChannel(t, mqtt.Config{Brokers: at(b.URL())})
-	untilOpen(t, sender, 1)
-	for _, u := range []string{
-		"tcp://localhost:" + ports["tcp"], "mqtt://user:secret@localhost:" + ports["tcp"],
-		"tls://localhost:" + ports["tls"], "ssl://localhost:" + ports["tls"], "mqtts://localhost:" + ports["tls"],
-		"ws://localhost:" + ports["ws"], "ws://user:secret@localhost:" + ports["ws"] + "/any/path?x=y",
-		"wss://localhost:" + ports["wss"] + "/mqtt",
-	} {
-		t.Run(u, func(t *testing.T) {
-			var mu sync.Mutex
-			var dialled []string
-			key := newKey(t)
-			c := newChannel(t, mqtt.Config{
-				Key: key, Brokers: at(u), TLS: client,
-				Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
-					mu.Lock()
-					defer mu.Unlock()
-					dialled = append(dialled, network+" "+addr)
-					return (&net.Dialer{}).DialContext(ctx, "tcp4", addr)
-				},
-			})
-			ctx := deadline(t)
-			if err := c.Wait(ctx); err != nil {
-				t.Fatal(err)
-			}
-			mu.Lock()
-			if len(dialled) != 1 || !strings.HasPrefix(dialled[0], "tcp localhost:") {
-				t.Errorf("dialled %q", dialled)
-			}
-			mu.Unlock()
-			payload := strings.Repeat("x", mqtt.MaxPayload)
-			if err := sender.Publish(ctx, key, at(b.URL()), []byte(payload)); err != nil {
-				t.Fatal(err)
-			}
-			receive(t, c, payload)
-			if err := c.Publish(ctx, key, at(u), []byte("to myself")); err != nil {
-				t.Fatal(err)
-			}
-			receive(t, c, "to myself")
-			if rtt := c.RTT(at(u)[0]); rtt <= 0 || rtt > time.Second {
-				t.Errorf("RTT %v", rtt)
-			}
-		})
-	}
-	for name, c := range map[string]mqtt.Config{
-		"unknown authority": {Brokers: at("tls://localhost:" + ports["tls"])},
-		"wrong name":        {Brokers: at("wss://127.0.0.1:" + ports["wss"]), TLS: client},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := newChannel(t, mqtt.Config{}).Join(deadline(t), at("tcp://localhost:"+ports["tls"]))
-			if err == nil {
-				t.Error("plain MQTT to a TLS port")
-			}
-			c.ConnectTimeout = patience
-			_, err = newChannel(t, mqtt.Config{TLS: c.TLS}).Join(deadline(t), c.Brokers)
-			var tlsErr *tls.CertificateVerificationError
-			if !errors.As(err, &tlsErr) {
-				t.Errorf("got %v", err)
-			}
-		})
-	}
 }
 
 func TestWhatEachBrokerMet(t *testing.T) {

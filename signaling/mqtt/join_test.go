@@ -90,17 +90,25 @@ func TestLinger(t *testing.T) {
 	leave()
 }
 
-// Joining a broker that is in a long pause tries it at once.
-func TestJoinCutsThePause(t *testing.T) {
-	addr := closedPort(t)
+// inLongPause is a channel to a broker that is not there, and will not be tried
+// again for an hour.
+func inLongPause(t *testing.T) (c *mqtt.Channel, addr string) {
+	t.Helper()
+	addr = closedPort(t)
 	failed := make(chan struct{}, 10)
-	c := newChannel(t, mqtt.Config{Brokers: at("tcp://" + addr), MinBackoff: time.Hour, MaxBackoff: time.Hour,
+	c = newChannel(t, mqtt.Config{Brokers: at("tcp://" + addr), MinBackoff: time.Hour, MaxBackoff: time.Hour,
 		OnState: func(_ address.Broker, s mqtt.State) {
 			if !s.Open {
 				failed <- struct{}{}
 			}
 		}})
 	<-failed
+	return c, addr
+}
+
+// Joining a broker that is in a long pause tries it at once.
+func TestJoinCutsThePause(t *testing.T) {
+	c, addr := inLongPause(t)
 	startBroker(t, broker.Config{Listen: addr})
 	leave, err := c.Join(deadline(t), at("tcp://"+addr))
 	if err != nil {

@@ -2,14 +2,11 @@ package mqtt_test
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -185,81 +182,6 @@ func TestConnectPacket(t *testing.T) {
 	}
 }
 
-// A broker that goes silent behind an open connection is noticed in time, and
-// the other one is not touched.
-func TestSilentBroker(t *testing.T) {
-	const keepAlive, pingTimeout = time.Second, 600 * time.Millisecond
-	b1, b2 := startBroker(t, broker.Config{}), startBroker(t, broker.Config{})
-	p := newProxy(t, b1.Addr().String())
-	brokers := at("tcp://"+p.addr, b2.URL())
-	var lost atomic.Int64
-	var cause atomic.Value
-	key := newKey(t)
-	c := newChannel(t, mqtt.Config{
-		Key: key, Brokers: brokers, KeepAlive: keepAlive, PingTimeout: pingTimeout, ConnectTimeout: time.Second,
-		OnState: func(b address.Broker, s mqtt.State) {
-			if !s.Open && lost.CompareAndSwap(0, time.Now().UnixNano()) {
-				cause.Store(s.Err)
-			}
-		},
-	})
-	untilOpen(t, c, 2)
-	// Pings keep it open for longer than the limit.
-	begin := time.Now()
-	until(t, "some keepalives", func() bool { return time.Since(begin) > 2*(keepAlive+pingTimeout) })
-	if n := len(c.Open()); n != 2 {
-		t.Fatalf("%d open: a healthy connection was dropped: %v", n, cause.Load())
-	}
-	p.stall(true)
-	begin = time.Now()
-	untilOpen(t, c, 1)
-	if d := time.Since(begin); d > keepAlive+pingTimeout+300*time.Millisecond {
-		t.Errorf("noticed after %v", d)
-	}
-	if err, _ := cause.Load().(error); err == nil || !strings.Contains(err.Error(), "silent for 1.6s") {
-		t.Errorf("cause %v", err)
-	}
-	if err := c.Publish(deadline(t), key, brokers, []byte("alive")); err != nil {
-		t.Fatal(err)
-	}
-	receive(t, c, "alive")
-	p.stall(false)
-	untilOpen(t, c, 2)
-}
-
-// A broker that takes nothing: publishing fails in time, and so does Close.
-func TestBrokerThatTakesNothing(t *testing.T) {
-	release := make(chan struct{})
-	addr := listen(t, func(c net.Conn) {
-		_ = c.(*net.TCPConn).SetReadBuffer(4096)
-		if accept(t, c) != nil {
-			<-release
-		}
-	})
-	t.Cleanup(func() { close(release) })
-	c := newChannel(t, mqtt.Config{
-		Brokers: at("tcp://" + addr), WriteTimeout: 500 * time.Millisecond, MinBackoff: time.Minute,
-		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			if err == nil {
-				_ = c.(*net.TCPConn).SetWriteBuffer(4096)
-			}
-			return c, err
-		},
-	})
-	untilOpen(t, c, 1)
-	key := newKey(t)
-	until(t, "publishing fails", func() bool {
-		return c.Publish(deadline(t), key, at("tcp://"+addr), make([]byte, mqtt.MaxPayload)) != nil
-	})
-	untilOpen(t, c, 0)
-	begin := time.Now()
-	c.Close()
-	if d := time.Since(begin); d > 3*time.Second {
-		t.Errorf("Close took %v", d)
-	}
-}
-
 // Ten thousand messages a second on one broker, in bursts, and nobody reading
 // for a while: what comes over the other broker is all there.
 func TestFloodOnOneBroker(t *testing.T) {
@@ -319,67 +241,6 @@ func TestFloodOnOneBroker(t *testing.T) {
 	}
 }
 
-// wrapped is a connection in which a socket can be found, but not as a TCPConn.
-type wrapped struct {
-	net.Conn
-	tcp *net.TCPConn
-}
-
-func (w wrapped) SyscallConn() (syscall.RawConn, error) { return w.tcp.SyscallConn() }
-
-// opaque is one in which it can't be found.
-type opaque struct{ net.Conn }
-
-func TestHowConnectionsEnd(t *testing.T) {
-	for name, wrap := range map[string]func(*net.TCPConn) net.Conn{
-		"TCPConn": func(c *net.TCPConn) net.Conn { return c },
-		"wrapped": func(c *net.TCPConn) net.Conn { return wrapped{c, c} },
-	} {
-		dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return wrap(c.(*net.TCPConn)), nil
-		}
-		t.Run(name+" lost", func(t *testing.T) {
-			end := make(chan error, 10)
-			addr := listen(t, func(c net.Conn) {
-				if accept(t, c) != nil {
-					_, _ = c.Write([]byte{0, 0})
-					_, err := io.Copy(io.Discard, c)
-					end <- err
-				}
-			})
-			newChannel(t, mqtt.Config{Brokers: at("tcp://" + addr), Dial: dial, MinBackoff: time.Minute})
-			if err := <-end; !errors.Is(err, syscall.ECONNRESET) {
-				t.Errorf("ended with %v, want a reset", err)
-			}
-		})
-		t.Run(name+" closed", func(t *testing.T) {
-			end := make(chan error, 10)
-			last := make(chan packets.ControlPacket, 10)
-			addr := listen(t, func(c net.Conn) {
-				if accept(t, c) != nil {
-					p, _ := packets.ReadPacket(c)
-					last <- p
-					_, err := io.Copy(io.Discard, c)
-					end <- err
-				}
-			})
-			c := newChannel(t, mqtt.Config{Brokers: at("tcp://" + addr), Dial: dial})
-			untilOpen(t, c, 1)
-			c.Close()
-			if p, ok := (<-last).(*packets.DisconnectPacket); !ok {
-				t.Errorf("last packet %v, want DISCONNECT", p)
-			}
-			if err := <-end; err != nil {
-				t.Errorf("ended with %v, want EOF", err)
-			}
-		})
-	}
-}
-
 // A server that talks without end and never says CONNACK.
 func TestEndlessGreeting(t *testing.T) {
 	header := append([]byte("X: "), bytes.Repeat([]byte("x"), 4000)...)
@@ -395,18 +256,5 @@ func TestEndlessGreeting(t *testing.T) {
 	c := newChannel(t, mqtt.Config{ConnectTimeout: time.Hour})
 	if _, err := c.Join(deadline(t), at("ws://"+addr)); err == nil || !strings.Contains(err.Error(), "more than 512 kB") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestRTTWithoutASocket(t *testing.T) {
-	b := startBroker(t, broker.Config{})
-	c := newChannel(t, mqtt.Config{Brokers: at(b.URL()),
-		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			return opaque{c}, err
-		}})
-	untilOpen(t, c, 1)
-	if rtt := c.RTT(at(b.URL())[0]); rtt <= 0 || rtt > time.Second {
-		t.Errorf("RTT %v", rtt)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/broker"
+	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 	"github.com/sallyport-net/sallyport/signaling/proof"
 )
@@ -51,16 +52,14 @@ func refusal(t testing.TB, c mqtt.Config) string {
 // The owner of a key hears what strangers publish for it; nobody else does, on
 // any transport.
 func TestOnlyTheOwnerListens(t *testing.T) {
-	server, client := authority(t)
-	b := startStrict(t, broker.Config{
-		Listen: "127.0.0.1:0", ListenTLS: "127.0.0.1:0", ListenWS: "127.0.0.1:0", ListenWSS: "127.0.0.1:0", TLS: server,
-	})
+	cert := brokertest.CertificateFor(t, "localhost")
+	b := startStrict(t, brokertest.Everywhere(cert))
 	for _, url := range b.URLs() {
 		url = strings.Replace(url, "127.0.0.1", "localhost", 1)
 		scheme, _, _ := strings.Cut(url, ":")
 		t.Run(scheme, func(t *testing.T) {
 			mine, theirs := newPrivate(t), newPrivate(t)
-			config := func(c mqtt.Config) mqtt.Config { c.TLS = client; return c }
+			config := func(c mqtt.Config) mqtt.Config { c.TLS = cert.Client(); return c }
 			me := newChannel(t, config(owner(mine, url)))
 			untilOpen(t, me, 1)
 			other := newChannel(t, config(owner(theirs, url)))

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/signaling/broker"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
@@ -63,15 +62,7 @@ func TestWakeReplacesADeadConnection(t *testing.T) {
 }
 
 func TestWakeCutsThePause(t *testing.T) {
-	addr := closedPort(t)
-	failed := make(chan struct{}, 10)
-	c := newChannel(t, mqtt.Config{Brokers: at("tcp://" + addr), MinBackoff: time.Hour, MaxBackoff: time.Hour,
-		OnState: func(_ address.Broker, s mqtt.State) {
-			if !s.Open {
-				failed <- struct{}{}
-			}
-		}})
-	<-failed
+	c, addr := inLongPause(t)
 	startBroker(t, broker.Config{Listen: addr})
 	c.Wake()
 	untilOpen(t, c, 1)

@@ -10,13 +10,8 @@
 package registry
 
 import (
-	"context"
 	"errors"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -104,100 +99,6 @@ func (g *Registry) Names() int {
 
 // Close closes the file. Serve must have returned.
 func (g *Registry) Close() error { return g.db.Close() }
-
-// Serve answers requests on l until ctx is done, and returns when all that it
-// began has ended. It closes l.
-func (g *Registry) Serve(ctx context.Context, l net.Listener) error {
-	server := &http.Server{
-		Handler:           g,
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
-		WriteTimeout: 10 * time.Second, IdleTimeout: 5 * time.Second,
-		MaxHeaderBytes: 8 << 10,
-		ErrorLog:       slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug),
-	}
-	server.SetKeepAlivesEnabled(false)
-	var all sync.WaitGroup
-	ctx, cancel := context.WithCancel(ctx)
-	defer all.Wait()
-	defer cancel()
-	all.Go(func() {
-		<-ctx.Done()
-		soon, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if server.Shutdown(soon) != nil {
-			_ = server.Close()
-		}
-	})
-	all.Go(func() {
-		tick := time.NewTicker(sweepEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				if err := g.sweep(); err != nil {
-					g.cfg.Logger.Error("registry not swept", "error", err)
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	err := server.Serve(limited{l, make(chan struct{}, maxParallel)})
-	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}
-
-// ServeHTTP answers one request.
-func (g *Registry) ServeHTTP(w http.ResponseWriter, h *http.Request) {
-	if h.URL.Path != nickname.RegistryPath {
-		http.NotFound(w, h)
-		return
-	}
-	if h.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "POST only", http.StatusMethodNotAllowed)
-		return
-	}
-	from, limit := g.origin(h.RemoteAddr)
-	if !g.allow(from, 1) {
-		http.Error(w, "too many requests", http.StatusTooManyRequests)
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, h.Body, nickname.MaxMessage))
-	if err != nil {
-		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
-		return
-	}
-	q, name, record, err := nickname.DecodeRequest(body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	var p nickname.Reply
-	if len(q.Record) == 0 {
-		p, err = g.look(name)
-	} else if !g.allow(from, storeCosts-1) {
-		http.Error(w, "too many requests", http.StatusTooManyRequests)
-		return
-	} else {
-		p, err = g.store(record, from, limit)
-	}
-	if err == nil {
-		p.Nonce, p.Name, p.Time = q.Nonce, name.String(), g.cfg.Now().Unix()
-		var signature string
-		if body, signature, err = p.Seal(g.key); err == nil {
-			w.Header().Set("Content-Type", "application/json")
-			w.Header().Set("Cache-Control", "no-store")
-			w.Header().Set(nickname.SignatureHeader, signature)
-			_, _ = w.Write(body)
-			return
-		}
-	}
-	g.cfg.Logger.Error("registry", "name", name.String(), "error", err)
-	http.Error(w, "the registry is broken", http.StatusInternalServerError)
-}
 
 func (g *Registry) look(name nickname.Name) (p nickname.Reply, err error) {
 	now := g.cfg.Now()
@@ -311,66 +212,4 @@ func (g *Registry) sweep() error {
 		g.counts, g.names = counts, names
 	}
 	return err
-}
-
-// origin is what a client's names are counted by, and how many it may have.
-func (g *Registry) origin(remote string) (string, int) {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return "nobody", 0
-	}
-	ip := at.Addr().Unmap().WithZone("")
-	if ip.Is4() {
-		return ip.String(), g.cfg.PerIPv4
-	}
-	p, _ := ip.Prefix(64)
-	return p.String(), g.cfg.PerIPv6
-}
-
-// allow charges an address for n requests.
-func (g *Registry) allow(from string, n int) bool {
-	g.asking.Lock()
-	defer g.asking.Unlock()
-	l := g.rates[from]
-	if l == nil {
-		if len(g.rates) >= maxOrigins {
-			clear(g.rates) // rather generous than unbounded
-		}
-		l = rate.NewLimiter(rate.Limit(g.cfg.Rate), g.cfg.Burst)
-		g.rates[from] = l
-	}
-	return l.AllowN(time.Now(), n)
-}
-
-// limited turns connections away above a number.
-type limited struct {
-	net.Listener
-	places chan struct{}
-}
-
-type limitedConn struct {
-	net.Conn
-	leave func()
-}
-
-// Accept closes what comes while there is no place.
-func (l limited) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case l.places <- struct{}{}:
-			return &limitedConn{c, sync.OnceFunc(func() { <-l.places })}, nil
-		default:
-			_ = c.Close()
-		}
-	}
-}
-
-// Close gives the place back.
-func (c *limitedConn) Close() error {
-	defer c.leave()
-	return c.Conn.Close()
 }

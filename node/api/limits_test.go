@@ -1,0 +1,123 @@
+package api_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport-net/sallyport/node/api"
+)
+
+func TestWhatIsMalformed(t *testing.T) {
+	s := serve(t, nil)
+	_, theirs := s.open("x")
+	for _, c := range []struct {
+		status             int
+		method, path, body string
+	}{
+		{400, "POST", "/v1/connections", `{`},
+		{400, "POST", "/v1/connections", `{}`},
+		{400, "POST", "/v1/connections", `{"target":"nonsense"}`},
+		{400, "POST", "/v1/connections", `{"target":"a","nmae":"b"}`},
+		{400, "POST", "/v1/connections", `{"target":"a"}{}`},
+		{400, "POST", "/v1/connections", `{"target":"a","name":"../x"}`},
+		{400, "POST", "/v1/connections", `{"target":"a","timeout_ms":120001}`},
+		{400, "POST", "/v1/connections", `{"target":"` + strings.Repeat("a", 5000) + `"}`},
+		{413, "POST", "/v1/connections", `{"target":"` + strings.Repeat("a", 20000) + `"}`},
+		{409, "POST", "/v1/connections", fmt.Sprintf(`{"target":%q,"name":"x"}`, s.peer.Address())},
+		{413, "POST", "/v1/connections/x/send", strings.Repeat("a", 1<<20+1)},
+		{400, "POST", "/v1/connections/x/send?end=maybe", "a"},
+		{400, "POST", "/v1/connections/x/receive?max=0", ""},
+		{400, "POST", "/v1/connections/x/receive?max=1048577", ""},
+		{400, "POST", "/v1/connections/x/receive?timeout_ms=-1", ""},
+		{400, "POST", "/v1/connections/x/receive", "a body"},
+		{400, "GET", "/v1/connections/x/tunnel", ""},
+		{400, "GET", "/v1/events?after=x", ""},
+		{404, "POST", "/v1/connections/y/send", "a"},
+		{404, "GET", "/v1/nothing", ""},
+		{404, "GET", "/nowhere", ""},
+		{404, "POST", "/v1/shutdown", ""}, // not over TCP
+		{405, "PUT", "/v1/connections", ""},
+		{405, "GET", "/v1/connections/x/send", ""},
+	} {
+		got, _, text := s.ask(c.method, c.path, c.body)
+		if got != c.status {
+			t.Errorf("%s %s %.60q: %d, not %d: %s", c.method, c.path, c.body, got, c.status, text)
+		}
+	}
+	if _, err := theirs.Write([]byte("still here")); err != nil {
+		t.Error(err)
+	}
+	if got := s.want(200, "POST", "/v1/connections/x/receive", ""); got != "still here" {
+		t.Errorf("received %q", got)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	s := serve(t, func(c *api.Config) { c.Connections = 1; c.Idle = 400 * time.Millisecond })
+	s.open("one")
+	// A receive that waits keeps it from being idle, and from another.
+	waiting := make(chan int, 1)
+	go func() {
+		status := 409
+		for status == 409 { // the other one was first
+			status, _, _ = s.ask("POST", "/v1/connections/one/receive?timeout_ms=1000", "")
+		}
+		waiting <- status
+	}()
+	eventually(t, func() bool {
+		status, _, _ := s.ask("POST", "/v1/connections/one/receive?timeout_ms=0", "")
+		return status == 409
+	})
+	if status, _, text := s.ask("POST", "/v1/connections", fmt.Sprintf(`{"target":%q}`, s.peer.Address())); status != 429 {
+		t.Errorf("a second connection: %d %s", status, text)
+	}
+	if status := <-waiting; status != 204 {
+		t.Errorf("the receive ended with %d", status)
+	}
+	eventually(t, func() bool {
+		status, _, _ := s.ask("GET", "/v1/connections", "")
+		return status == 200 && s.want(200, "GET", "/v1/connections", "") == "[]\n"
+	})
+
+	status, _, _ := s.do(http.DefaultClient, "http://"+s.host, "GET", "/openapi.json", "", "X-Long", strings.Repeat("a", 10<<10))
+	if status != 200 {
+		t.Errorf("a header of 10 kB: %d", status)
+	}
+	r, _ := http.NewRequest("GET", "http://"+s.host+"/openapi.json", nil)
+	r.Header.Set("X-Long", strings.Repeat("a", 64<<10))
+	if resp, err := http.DefaultClient.Do(r); err == nil {
+		if resp.Body.Close(); resp.StatusCode != 431 {
+			t.Errorf("a header of 64 kB: %d", resp.StatusCode)
+		}
+	}
+}
+
+// FuzzOpen: whatever body comes, nothing panics, and what is accepted is sound.
+func FuzzOpen(f *testing.F) {
+	for _, text := range []string{`{"target":"x"}`, `{"target":"x","name":"a-b","echo":true,"timeout_ms":5}`, `{"target":"","name":"../.."}`, `[]`, `{"target":"a","timeout_ms":-1}`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var o api.Open
+		if json.Unmarshal(b, &o) != nil || o.Validate() != nil {
+			return
+		}
+		again, err := json.Marshal(o)
+		var back api.Open
+		if err != nil || json.Unmarshal(again, &back) != nil || back.Validate() != nil && !bytes.ContainsRune(b, 0xfffd) {
+			t.Fatalf("%q became %q", b, again)
+		}
+		if o.Name != "" && !slices.ContainsFunc([]rune(o.Name), func(r rune) bool { return r != '-' && r != '_' }) && len(o.Name) > 32 {
+			t.Fatalf("name %q", o.Name)
+		}
+		if strings.ContainsAny(o.Name, "/.%?# ") {
+			t.Fatalf("name %q", o.Name)
+		}
+	})
+}
