@@ -83,7 +83,11 @@ func BenchmarkFar(b *testing.B) {
 		for k := range found[way.name] {
 			each = append(each, found[way.name][k]/found["tcp"][k])
 		}
-		b.ReportMetric(middle(each), "x"+way.name)
+		ratio := middle(each)
+		b.ReportMetric(ratio, "x"+way.name)
+		if ratio < 0.8 && (way.name == "session" || way.name == "send") { // 0.9 is the goal, and the rest for what else the machine does
+			b.Errorf("%s has %.2f of plain TCP", way.name, ratio)
+		}
 	}
 	b.ReportMetric(0, "ns/op")
 }
