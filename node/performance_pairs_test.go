@@ -29,11 +29,11 @@ type duplex interface {
 
 // pairs makes connections between two nodes.
 type pairs struct {
-	t    *testing.T
+	t    testing.TB
 	a, b *link.Identity
 }
 
-func newIdentity(t *testing.T) *link.Identity {
+func newIdentity(t testing.TB) *link.Identity {
 	k, err := address.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,10 @@ func (p *pairs) tcp() (x, y duplex) {
 }
 
 // tls gives the ends of a connection of crypto/tls as it is by default.
-func (p *pairs) tls() (x, y duplex) {
+func (p *pairs) tls() (x, y duplex) { return p.tlsOver(p.tcp()) }
+
+// tlsOver is that over any connection.
+func (p *pairs) tlsOver(a, b duplex) (x, y duplex) {
 	pub, priv, err := ed25519.GenerateKey(rand.Reader)
 	p.must(err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
@@ -72,7 +75,6 @@ func (p *pairs) tls() (x, y duplex) {
 		ClientAuth:         tls.RequireAnyClientCert,
 		InsecureSkipVerify: true,
 	}
-	a, b := p.tcp()
 	client, server := tls.Client(a, conf), tls.Server(b, conf)
 	done := make(chan error, 1)
 	go func() { done <- server.Handshake() }()

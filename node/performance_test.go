@@ -1,16 +1,11 @@
 package node_test
 
 import (
-	"bufio"
-	"bytes"
 	"flag"
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sallyport-net/sallyport/nat/probe"
 	"github.com/sallyport-net/sallyport/node/relay"
 )
 
@@ -240,63 +234,6 @@ func settled(m *runtime.MemStats) {
 	runtime.GC()
 	runtime.GC()
 	runtime.ReadMemStats(m)
-}
-
-// idleNode measures the process of `sallyport node` when it only waits, on a
-// broker and STUN server of its own, over loopback.
-func idleNode(t *testing.T, page io.Writer) {
-	if runtime.GOOS != "linux" {
-		t.Log("the memory of an idle node is measured on Linux alone")
-		return
-	}
-	dir := t.TempDir()
-	program := filepath.Join(t.TempDir(), "sallyport")
-	if out, err := exec.Command("go", "build", "-o", program, "../cmd/sallyport").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	cfg := local(t)
-	stun, err := probe.NewServer(probe.ServerConfig{Primary: netip.MustParseAddrPort("127.0.0.1:0"), OnePort: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stun.Close()
-	c := exec.Command(program, "node", "--json", "--key", filepath.Join(dir, "key"),
-		"--interface", "lo", "--broker", cfg.Brokers[0].URL, "--stun", stun.Addr().String())
-	c.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_STATE_HOME="+dir)
-	var said bytes.Buffer
-	c.Stderr = &said
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = c.Process.Kill()
-		_ = c.Wait()
-	}()
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.Contains(line, `"ready"`) {
-		_ = c.Wait()
-		t.Fatalf("%q, %v: %s", line, err, &said)
-	}
-	time.Sleep(5 * time.Second) // past its probes
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	mib := func(name string) float64 {
-		var kb float64
-		_, rest, _ := strings.Cut(string(status), name+":")
-		if _, err := fmt.Sscan(rest, &kb); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		return kb / 1024
-	}
-	fmt.Fprintf(page, "## An idle node\n\nThe process of `sallyport node` that waits on a broker has %.1f MiB resident: %.1f MiB of its own"+
-		" (heap, stacks, the runtime's tables), and %.1f MiB of pages of its file, and of the C library's, that the kernel maps"+
-		" around each one that is touched, and may drop at any time. In the laboratory: `go test ./node -run '^$' -bench Idle`.\n",
-		mib("VmRSS"), mib("RssAnon"), mib("RssFile"))
 }
 
 func middle(each []float64) float64 {

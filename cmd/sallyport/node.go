@@ -109,6 +109,7 @@ func (n *nodeCommand) run(ctx context.Context) error {
 		return err
 	}
 	defer nd.Close()
+	defer spareWhileIdle()()
 	self := nd.Address()
 	n.announce(self)
 	keeper, err := n.keepNames(&n.flags, cfg)

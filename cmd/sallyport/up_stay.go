@@ -89,6 +89,7 @@ func (u *up) run(ctx context.Context, files upFiles, token string, tcp net.Liste
 		return err
 	}
 	defer nd.Close()
+	defer spareWhileIdle()()
 	server, err := api.New(api.Config{
 		Node: nd, Token: token, Version: u.version(), Shutdown: shutdown, Logger: cfg.Logger,
 		Forward: u.forwardBy(nd), Why: u.whyBy(nd, cfg),
