@@ -84,9 +84,13 @@ func (n *Node) come(ctx context.Context, plain, detour func(context.Context) err
 
 var errInner = errors.New("an inner address, which is another one where the relay is")
 
+// leadsInside reports whether a relay on the internet, of which at is an
+// endpoint, would be led into its own site.
+func leadsInside(at, to netip.Addr) bool { return relay.Public(at) && !relay.Public(to) }
+
 // goRound connects with an endpoint on a relay from one of our own at place,
 // which ends with the connection. The dials to that relay last for limit at
-// most. A relay on the internet is not led into its own site.
+// most.
 func (n *Node) goRound(ctx context.Context, place relay.Place, limit time.Duration, to netip.AddrPort) (*relay.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, allocateTimeout)
 	defer cancel()
@@ -96,7 +100,7 @@ func (n *Node) goRound(ctx context.Context, place relay.Place, limit time.Durati
 	if err != nil {
 		return nil, err
 	}
-	if !relay.Public(to.Addr()) && relay.Public(a.Addr().Addr()) {
+	if leadsInside(a.Addr().Addr(), to.Addr()) {
 		_ = a.Close()
 		return nil, dialError(to, errInner)
 	}

@@ -187,7 +187,7 @@ func (c *call) meet(call context.Context, a *relay.Allocation, brokers []address
 				work.Go(func() { _ = a.Permit(call, addrsOf(answer.Message.Relay.Dial)...) })
 			}
 			told = c.visit(ctx, answer.Message, win)
-			if told != nil && !t.lent && c.node.confined() && pause(ctx, time.Until(begun.Add(swapTimeout))) {
+			if told != nil && a != nil && !t.lent && c.node.confined() && pause(ctx, time.Until(begun.Add(swapTimeout))) {
 				cancel()
 			}
 		}

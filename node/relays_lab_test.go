@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ func (h *held) dials() bool { return h != nil && h.coturn }
 type corner struct {
 	caller, callee *held
 	listed         bool // the callee lists the caller: it lends to nobody else
+	same           bool // the two relays are one
 }
 
 func (c corner) String() string {
@@ -53,14 +55,18 @@ func (c corner) String() string {
 	if c.listed {
 		who = "the caller"
 	}
-	return fmt.Sprintf("%v and %v, which admits %s", c.caller, c.callee, who)
+	theirs := c.callee.String()
+	if c.same {
+		theirs = "the same"
+	}
+	return fmt.Sprintf("%v and %s, which admits %s", c.caller, theirs, who)
 }
 
 // meets is what docs/relay.md has: one side comes to the other's relay with what
 // it is lent, or has its own relay connect with the other.
 func (c corner) meets() bool {
 	lent := c.caller.lends() || c.callee.lends() && c.listed
-	return lent || c.caller != nil && c.callee != nil && (c.caller.dials() || c.callee.dials())
+	return lent || c.same || c.caller != nil && c.callee != nil && (c.caller.dials() || c.callee.dials())
 }
 
 func corners() []corner {
@@ -70,11 +76,11 @@ func corners() []corner {
 		each = append(each, &held{coturn: n&1 != 0, password: n&2 != 0})
 	}
 	for _, a := range each {
-		all = append(all, corner{a, nil, false})
+		all = append(all, corner{a, nil, false, false}, corner{a, a, false, true})
 		for _, listed := range []bool{false, true} {
-			all = append(all, corner{nil, a, listed})
+			all = append(all, corner{nil, a, listed, false})
 			for _, b := range each {
-				all = append(all, corner{a, b, listed})
+				all = append(all, corner{a, b, listed, false})
 			}
 		}
 	}
@@ -112,16 +118,20 @@ func (w *world) relayOf(name string, h *held) string {
 //	go test ./node -run TestRelaysOnPort443 -reach=all
 func TestRelaysOnPort443(t *testing.T) {
 	quick := []corner{
-		{&held{}, &held{}, false},                              // the caller lends
-		{&held{true, true}, &held{}, false},                    // the caller's relay dials
-		{&held{false, true}, &held{true, true}, false},         // the callee's does
-		{&held{false, true}, &held{true, false}, true},         // the callee lends
-		{&held{false, true}, &held{false, true}, true},         // nobody can
-		{&held{true, true}, nil, false}, {nil, &held{}, false}, // nobody can
+		{caller: &held{}, callee: &held{}},                                           // the caller lends
+		{caller: &held{coturn: true, password: true}, callee: &held{}},               // the caller's relay dials
+		{caller: &held{password: true}, callee: &held{coturn: true, password: true}}, // the callee's does
+		{caller: &held{password: true}, callee: &held{coturn: true}, listed: true},   // the callee lends
+		{caller: &held{password: true}, callee: &held{password: true}, same: true},   // one relay is enough
+		{caller: &held{password: true}, callee: &held{password: true}},               // nobody can
+		{caller: &held{coturn: true, password: true}}, {callee: &held{}},             // nobody can
 	}
 	list := quick
-	if *reachFlag == "all" {
+	switch {
+	case *reachFlag == "all":
 		list = corners()
+	case testing.Short():
+		list = quick[:3]
 	}
 	for _, c := range list {
 		t.Run(c.String(), func(t *testing.T) {
@@ -154,9 +164,13 @@ func (c corner) play(t *testing.T) reply {
 	gate := w.host("gate", nil)
 	w.start(gate, role{Serve: []string{gate.Addr().String()}, MQTT: "443"})
 	secret, id := newKey(t)
+	one := sync.OnceValue(func() string { return w.relayOf("relay", c.caller) })
 	side := func(name string, h *held, change func(*role)) *agent {
 		var urls []string
-		if h != nil {
+		switch {
+		case c.same:
+			urls = []string{one()}
+		case h != nil:
 			urls = []string{w.relayOf("relay-of-"+name, h)}
 		}
 		return w.node(w.behind(name, only443.nat), func(r *role) {
