@@ -16,9 +16,16 @@ import (
 	"github.com/sallyport-net/sallyport/signaling/reflector"
 )
 
-// detourAfter is how long a plain dial to an endpoint on a relay has the field
-// to itself: what is not answered by then needs a way round.
-const detourAfter = time.Second
+const (
+	// detourAfter is how long a plain dial to an endpoint on a relay has the field
+	// to itself: what is not answered by then needs a way round.
+	detourAfter = time.Second
+	// strandedAfter is how long it goes on in a confined network without a way
+	// round: there is little hope, and whoever waits shall be told.
+	strandedAfter = 2 * time.Second
+)
+
+var errStranded = fmt.Errorf("no answer within %v by plain TCP, nor any from STUN servers", strandedAfter)
 
 // confined reports whether no STUN server has ever answered from these
 // networks: they let out little, and the port of an allocation least of all.
@@ -34,16 +41,20 @@ func (n *Node) confined() bool {
 func (n *Node) come(ctx context.Context, plain, detour func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	patience := detourAfter
-	if n.confined() {
+	dialing, strand := context.WithCancelCause(ctx)
+	defer strand(nil)
+	begun, confined, patience := time.Now(), n.confined(), detourAfter
+	if confined {
 		patience = 0
 	}
 	var errs [2]error
 	failed := make(chan struct{})
 	var work sync.WaitGroup
 	work.Go(func() {
-		if errs[0] = plain(ctx); errs[0] == nil {
+		if errs[0] = plain(dialing); errs[0] == nil {
 			cancel()
+		} else if context.Cause(dialing) == errStranded {
+			errs[0] = errStranded
 		}
 		close(failed)
 	})
@@ -60,14 +71,22 @@ func (n *Node) come(ctx context.Context, plain, detour func(context.Context) err
 		}
 		if errs[1] = detour(ctx); errs[1] == nil {
 			cancel()
+		} else if confined && pause(ctx, time.Until(begun.Add(strandedAfter))) {
+			strand(errStranded)
 		}
 	})
 	work.Wait()
 	if errs[0] == nil || errs[1] == nil {
 		return nil
 	}
-	return errors.Join(errs[:]...)
+	return fmt.Errorf("%w; %w", errs[0], errs[1])
 }
+
+var errInner = errors.New("an inner address, which is another one where the relay is")
+
+// leadsInside reports whether a relay on the internet, of which at is an
+// endpoint, would be led into its own site.
+func leadsInside(at, to netip.Addr) bool { return relay.Public(at) && !relay.Public(to) }
 
 // goRound connects with an endpoint on a relay from one of our own at place,
 // which ends with the connection. The dials to that relay last for limit at
@@ -80,6 +99,10 @@ func (n *Node) goRound(ctx context.Context, place relay.Place, limit time.Durati
 	a, err := relay.Allocate(ctx, place, cfg)
 	if err != nil {
 		return nil, err
+	}
+	if leadsInside(a.Addr().Addr(), to.Addr()) {
+		_ = a.Close()
+		return nil, dialError(to, errInner)
 	}
 	conn, err := a.Connect(ctx, to)
 	if err != nil {
@@ -137,16 +160,16 @@ func (c *call) visit(ctx context.Context, m signaling.Message, win func(*link.Li
 		return dialError(r.Dial[0], meet(conn, err))
 	}
 	return n.come(ctx, plain, func(ctx context.Context) error {
-		var errs []error
-		try := func(conn *relay.Conn, err error) bool {
-			if err == nil {
-				err = meet(conn, nil)
+		err := errNoWayRound
+		try := func(conn *relay.Conn, failed error) bool {
+			if failed == nil {
+				failed = meet(conn, nil)
 			}
-			if err != nil {
-				c.note(Relay, "%v", err)
-				errs = append(errs, err)
+			if failed != nil {
+				c.note(Relay, "%v", failed)
+				err = fmt.Errorf("%w; %w", failed, err)
 			}
-			return err == nil
+			return failed == nil
 		}
 		for _, place := range n.cfg.Relays {
 			c.note(Relay, "going there by %v", place)
@@ -160,9 +183,11 @@ func (c *call) visit(ctx context.Context, m signaling.Message, win func(*link.Li
 				return nil
 			}
 		}
-		return errors.Join(append(errs, errors.New("no way round to the peer's relay"))...)
+		return err
 	})
 }
+
+var errNoWayRound = errors.New("no way round to the peer's relay")
 
 // plainSYNs is how many packets a plain dial to the peer's relay may cost, and
 // loanSYNs the same for each of the two connections to a relay that is lent.

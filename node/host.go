@@ -10,6 +10,7 @@ import (
 	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/node/relay"
 	"github.com/sallyport-net/sallyport/signaling"
+	"github.com/sallyport-net/sallyport/signaling/reflector"
 )
 
 // maxHosted is for how many callers at once we hold an endpoint at a relay of
@@ -42,34 +43,65 @@ func (n *Node) answerRelay(ctx context.Context, in signaling.In) {
 	}
 	token := link.NewToken(m.Secret, in.Message.Attempt, in.From, n.ID())
 	plain := func(ctx context.Context) error { return n.dialBack(ctx, permit, dest, reserve, token, false) }
-	err := n.come(ctx, plain, func(ctx context.Context) error {
-		ctx, cancel := context.WithCancel(ctx)
-		var failed error
-		hosted := make(chan struct{})
-		go func() { failed = n.host(ctx, in); close(hosted) }()
-		defer func() { cancel(); <-hosted }()
-		head := time.NewTimer(detourAfter)
-		defer head.Stop()
-		select {
-		case <-head.C:
-		case <-hosted:
-		case <-ctx.Done():
-		}
-		if lent {
-			conn, err := n.borrow(ctx, permit, m.Loan, m.Dial[0])
-			if err == nil {
-				err = n.show(ctx, relayed{conn}, token)
-			}
-			if err == nil {
-				return nil
-			}
-			n.log.Info("lent relay of no use", "peer", in.From.Short(), "error", err)
-		}
-		<-hosted
-		return failed
-	})
+	err := n.come(ctx, plain, func(ctx context.Context) error { return n.roundabout(ctx, in, permit, lent, token) })
 	if err != nil && ctx.Err() == nil {
 		n.log.Info("not met at a relay", "peer", in.From.Short(), "error", err)
+	}
+}
+
+// roundabout meets a sender to whose endpoint we get by no plain dial: the
+// sender comes to us at a relay of ours, or we go there by the relay that is
+// lent, or have our own connect with it.
+func (n *Node) roundabout(ctx context.Context, in signaling.In, permit *reflector.Permit, lent bool, token link.Token) error {
+	m, confined := in.Message.Relay, n.confined()
+	ctx, cancel := context.WithCancel(ctx)
+	var failed error
+	hosted := make(chan struct{})
+	go func() { failed = n.host(ctx, in); close(hosted) }()
+	defer func() { cancel(); <-hosted }()
+	met := func(how string, conn *relay.Conn, err error) bool {
+		if err == nil {
+			err = n.show(ctx, relayed{conn}, token)
+		}
+		if err != nil {
+			n.log.Info(how+" of no use", "peer", in.From.Short(), "error", err)
+		}
+		return err == nil
+	}
+	begun := time.Now()
+	if lent && (confined || pauseUntil(ctx, hosted, detourAfter)) {
+		conn, err := n.borrow(ctx, permit, m.Loan, m.Dial[0])
+		if met("lent relay", conn, err) {
+			return nil
+		}
+	}
+	// By now the sender has heard of our endpoint, and lets its relay in.
+	pauseUntil(ctx, hosted, time.Until(begun.Add(detourAfter)))
+	for _, place := range n.cfg.Relays {
+		limit := permit.Connect(n.cfg.Now(), m.Dial[0], reflector.Lasts(plainSYNs))
+		if limit <= 0 || isOver(hosted) {
+			break
+		}
+		conn, err := n.goRound(ctx, place, limit, m.Dial[0])
+		if met("our relay", conn, err) {
+			return nil
+		}
+	}
+	if !lent && len(n.cfg.Relays) == 0 && confined && pause(ctx, time.Until(begun.Add(strandedAfter))) {
+		// It leaves at that time whatever the plain dial has met, unless that was
+		// the sender: there is nothing to scan with.
+		_ = n.exchange.Refuse(ctx, in, signaling.RefusedImpossible, "no way out to that relay, and no relay here")
+	}
+	<-hosted
+	return failed
+}
+
+func isOver(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -91,10 +123,8 @@ func (n *Node) host(ctx context.Context, in signaling.In) error {
 	default:
 		return errHostsMany
 	}
-	peers := externals(in.Message.From)
-	for _, d := range in.Message.Relay.Dial { // the sender may come from the relay where it is
-		peers = append(peers, d.Addr())
-	}
+	// The sender may come from the relay where it is.
+	peers := append(externals(in.Message.From), addrsOf(in.Message.Relay.Dial)...)
 	a, err := n.allocate(ctx, peers, func(string, ...any) {})
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"node/link":               {"address"},
 	"node/session":            {"address", "node/link"},
 	"node/relay":              {"nat/errno"},
+	"node/relay/coturn":       {},
 	"node/memory":             {},
 	"node/netwatch":           {},
 	"node/nickname":           {"address", "signaling", "signaling/mqtt"},

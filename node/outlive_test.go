@@ -2,6 +2,8 @@ package node_test
 
 import (
 	"flag"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +18,8 @@ var (
 
 // One transfer, checked by hash, while its relay is replaced by a direct path,
 // the direct path is cut, the NATs are rebooted and renumbered, and the broker
-// is restarted. Nothing is lost; the stalls are printed.
+// is restarted. Nothing is lost; the stalls are printed, as the table that
+// docs/session.md has.
 //
 //	go test ./node -run TestTransferOutlivesItsPaths -v -outlive.bytes=268435456 -outlive.cut=30s
 func TestTransferOutlivesItsPaths(t *testing.T) {
@@ -39,8 +42,8 @@ func TestTransferOutlivesItsPaths(t *testing.T) {
 		t.Fatalf("connected via %q: %s", first.Via, first.Error)
 	}
 	const phases = 9
+	f := &transfer{t: t, caller: caller, share: *outliveBytes / phases, begun: time.Now()}
 	caller.must(order{Flow: *outliveBytes, Rate: *outliveBytes / 16})
-	f := &transfer{t: t, caller: caller, share: *outliveBytes / phases}
 	f.goesOn("via the relay")
 
 	caller.must(order{Pass: toCallee})
@@ -89,6 +92,8 @@ type transfer struct {
 	caller *agent
 	share  int64 // how much must come in each phase
 	moved  int
+	begun  time.Time
+	rows   strings.Builder // of the table
 }
 
 func (f *transfer) until(what string, ok func(reply) bool) {
@@ -100,12 +105,12 @@ func (f *transfer) until(what string, ok func(reply) bool) {
 		r := f.caller.must(order{Look: true})
 		stall = max(stall, r.Stall)
 		if r.Got >= before+f.share && ok(r) || r.Ended {
-			f.t.Logf("%-44s longest stall %8v, now via %s, %d moves", what, stall.Round(time.Millisecond), r.Via, r.Moves-f.moved)
+			fmt.Fprintf(&f.rows, "| %s | %v | %s | %d |\n", what, stall.Round(10*time.Millisecond), r.Via, r.Moves-f.moved)
 			f.moved = r.Moves
 			return
 		}
 		if time.Since(begun) > 90*time.Second {
-			f.t.Fatalf("%s: %+v", what, r)
+			f.t.Fatalf("%s: %+v\n%s", what, r, f.rows.String())
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -129,10 +134,12 @@ func (f *transfer) ends() {
 	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		r := f.caller.must(order{Look: true})
 		if r.Ended {
+			f.t.Logf("%d MiB there and back in %v\n\n| what happens | longest stall | then by | moves |\n| --- | ---: | --- | ---: |\n%s",
+				*outliveBytes>>20, time.Since(f.begun).Round(time.Second), f.rows.String())
 			return
 		}
 		if time.Since(begun) > 120*time.Second {
-			f.t.Fatalf("it does not end: %+v", r)
+			f.t.Fatalf("it does not end: %+v\n%s", r, f.rows.String())
 		}
 	}
 }

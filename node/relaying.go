@@ -30,6 +30,9 @@ const (
 	relayTimeout = 8 * time.Second
 	// hostTimeout is the same where we have no relay and ask for the peer's.
 	hostTimeout = 5 * time.Second
+	// swapTimeout is how long a peer that has told us of its endpoint, to which we
+	// don't get, has to come to ours by its own relay.
+	swapTimeout = 4 * time.Second
 	// maxRelayed is how many connections at the relay are looked at: a
 	// permission is for an address, which strangers may share with the peer.
 	maxRelayed = 16
@@ -50,7 +53,8 @@ func (c *call) relay(ctx context.Context) error {
 		return err
 	}
 	a, failed := c.node.allocate(ctx, externals(c.peer), func(format string, args ...any) { c.note(Relay, format, args...) })
-	l, err := c.meet(ctx, a, brokers)
+	var t terms
+	l, err := c.meet(ctx, a, brokers, &t)
 	if err != nil {
 		switch {
 		case a != nil:
@@ -60,7 +64,7 @@ func (c *call) relay(ctx context.Context) error {
 		case errors.Is(err, signaling.ErrRefused):
 			return notTried("no relay is configured, neither here nor there")
 		}
-		return err
+		return t.explain(err)
 	}
 	if a != nil {
 		a.Retire()
@@ -125,6 +129,14 @@ func (n *Node) relayConfig() relay.Config {
 	return relay.Config{Dialer: *coldDialer(), Now: n.cfg.Now, Logger: n.log}
 }
 
+func addrsOf(list []netip.AddrPort) []netip.Addr {
+	addrs := make([]netip.Addr, len(list))
+	for n, e := range list {
+		addrs[n] = e.Addr()
+	}
+	return unique(addrs)
+}
+
 func unique(list []netip.Addr) []netip.Addr {
 	slices.SortFunc(list, netip.Addr.Compare)
 	return slices.Compact(list)
@@ -144,15 +156,16 @@ func invitation(secret signaling.Secret, a *relay.Allocation, peer address.Key, 
 
 // meet signals the peer, accepts at our endpoint a, and goes to the one that
 // the peer may answer with, until a connection is proven to be the peer's. a may
-// be nil.
-func (c *call) meet(ctx context.Context, a *relay.Allocation, brokers []address.Broker) (*link.Link, error) {
+// be nil. It notes the terms on which the two can meet.
+func (c *call) meet(call context.Context, a *relay.Allocation, brokers []address.Broker, t *terms) (*link.Link, error) {
 	m := signaling.Message{Kind: signaling.KindRelay, Attempt: c.id, Relay: &signaling.Relay{Secret: c.secret}}
 	patience := hostTimeout
 	if a != nil {
 		m.Relay = invitation(c.secret, a, c.peer.Key, true) // whom we call we trust so far
 		patience = relayTimeout
+		t.ours, t.lent = true, m.Relay.Loan != nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(call, patience)
 	defer cancel()
 	won := make(chan *link.Link, 1)
 	win := func(l *link.Link) {
@@ -168,7 +181,15 @@ func (c *call) meet(ctx context.Context, a *relay.Allocation, brokers []address.
 	work.Go(func() {
 		answer, err := c.ask(ctx, brokers, m)
 		if told = err; err == nil {
+			begun := time.Now()
+			t.answered(answer.Message.Relay)
+			if a != nil && answer.Message.Relay != nil { // the peer may come from there
+				work.Go(func() { _ = a.Permit(call, addrsOf(answer.Message.Relay.Dial)...) })
+			}
 			told = c.visit(ctx, answer.Message, win)
+			if told != nil && a != nil && !t.lent && c.node.confined() && pause(ctx, time.Until(begun.Add(swapTimeout))) {
+				cancel()
+			}
 		}
 		if a == nil || errors.Is(told, signaling.ErrRefused) || errors.Is(told, signaling.ErrNoBroker) || unheard(told) {
 			cancel()

@@ -14,7 +14,7 @@ import (
 // wait at a time.
 func (a *Allocation) Accept(ctx context.Context) (*Conn, error) {
 	for {
-		conn, err := a.bind(ctx, a.accept)
+		conn, err := a.bind(ctx, errLostAttempt, a.accept)
 		switch {
 		case err == nil:
 			return conn, nil
@@ -43,7 +43,7 @@ func (a *Allocation) Connect(ctx context.Context, to netip.AddrPort) (*Conn, err
 		}
 		_ = a.Close()
 	}()
-	conn, err := a.bind(ctx, func(c net.Conn) (net.Conn, error) { return a.connect(c, net.TCPAddrFromAddrPort(to)) })
+	conn, err := a.bind(ctx, errNotConnected, func(c net.Conn) (net.Conn, error) { return a.connect(c, net.TCPAddrFromAddrPort(to)) })
 	close(over)
 	<-ended
 	if err != nil {
@@ -55,13 +55,17 @@ func (a *Allocation) Connect(ctx context.Context, to netip.AddrPort) (*Conn, err
 	return conn, nil
 }
 
-var errLostAttempt = errors.New("the connection was gone")
+var (
+	errLostAttempt  = errors.New("the connection was gone")
+	errNotConnected = errors.New("it does not connect the two")
+)
 
 // bindTime bounds the binding of a connection.
 const bindTime = 5 * time.Second
 
-// bind makes a connection to the relay, for f to bind to a peer's.
-func (a *Allocation) bind(ctx context.Context, f func(net.Conn) (net.Conn, error)) (*Conn, error) {
+// bind makes a connection to the relay, for f to bind to a peer's. Where the
+// relay says no to that, the error is failed.
+func (a *Allocation) bind(ctx context.Context, failed error, f func(net.Conn) (net.Conn, error)) (*Conn, error) {
 	// The connection for the data is made ahead, which spares a round trip.
 	raw, err := a.server.dial(ctx)
 	if err != nil {
@@ -101,7 +105,7 @@ func (a *Allocation) bind(ctx context.Context, f func(net.Conn) (net.Conn, error
 	case gone:
 		return nil, net.ErrClosed
 	}
-	return nil, fmt.Errorf("%w: %w", errLostAttempt, err)
+	return nil, fmt.Errorf("%w: %w", failed, err)
 }
 
 func isClosed(c chan struct{}) bool {

@@ -35,7 +35,7 @@ func (e *Error) explain() (what, hint string) {
 		if errors.Is(e.Err, context.DeadlineExceeded) {
 			return "no answer", "check that the relay runs there, and that TCP to it is let out"
 		}
-		if errors.Is(e.Err, errLostAttempt) {
+		if errors.Is(e.Err, errLostAttempt) || errors.Is(e.Err, errNotConnected) {
 			return e.Err.Error(), ""
 		}
 		return e.Err.Error(), "check the host and the port in --turn"

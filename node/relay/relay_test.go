@@ -77,8 +77,8 @@ func through(t testing.TB, p relay.Place) (*relay.Allocation, *relay.Conn, *net.
 	return a, near, far.(*net.TCPConn)
 }
 
-// carriesInTurn sends a megabyte each way, one after the other: coturn may
-// stall when both ways are full.
+// carriesInTurn sends a megabyte each way, one after the other: coturn stalls
+// when both ways are full (TestCoturnStalls).
 func carriesInTurn(t testing.TB, a, b net.Conn) {
 	t.Helper()
 	data := make([]byte, 1<<20)

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -16,17 +17,32 @@ import (
 	"github.com/sallyport-net/sallyport/node/link"
 )
 
-// checked sends size random bytes each way over a stream, both sums checked.
+// checked sends size random bytes each way over a stream, both sums checked, and
+// until done is called where size is endless.
 func checked(t *testing.T, near, far *Stream, size int) (done func()) {
 	t.Helper()
 	var all sync.WaitGroup
+	over := make(chan struct{})
+	isOver := func() bool {
+		select {
+		case <-over:
+			return size == endless
+		default:
+			return false
+		}
+	}
 	one := func(seed uint64, w, r *Stream) {
-		sent := make(chan [32]byte, 1)
+		type sum struct {
+			size int
+			hash [32]byte
+		}
+		sent := make(chan sum, 1)
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, 7))
 			h := sha256.New()
 			p := make([]byte, 64<<10)
-			for left := size; left > 0; {
+			left := size
+			for left > 0 && !isOver() {
 				n := min(1+rng.IntN(len(p)), left)
 				for i := 0; i+8 <= n; i += 8 {
 					binary.LittleEndian.PutUint64(p[i:], rng.Uint64())
@@ -41,20 +57,23 @@ func checked(t *testing.T, near, far *Stream, size int) (done func()) {
 			if err := w.CloseWrite(); err != nil {
 				t.Error(err)
 			}
-			sent <- [32]byte(h.Sum(nil))
+			sent <- sum{size - left, [32]byte(h.Sum(nil))}
 		})
 		all.Go(func() {
 			h := sha256.New()
 			n, err := io.Copy(h, r)
-			if sum := <-sent; err != nil || n != int64(size) || !bytes.Equal(h.Sum(nil), sum[:]) {
-				t.Errorf("%d bytes of %d, %v, or not the same", n, size, err)
+			if s := <-sent; err != nil || n != int64(s.size) || !bytes.Equal(h.Sum(nil), s.hash[:]) {
+				t.Errorf("%d bytes of %d, %v, or not the same", n, s.size, err)
 			}
 		})
 	}
 	one(1, near, far)
 	one(2, far, near)
-	return all.Wait
+	return func() { close(over); all.Wait() }
 }
+
+// endless is more than any test waits for.
+const endless = math.MaxInt
 
 func TestNothingIsLostWhenLinksAreCut(t *testing.T) {
 	e := begin(t)

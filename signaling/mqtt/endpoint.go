@@ -86,13 +86,12 @@ func (e endpoint) address() string { return net.JoinHostPort(e.host, e.port) }
 // dial opens a connection up to, but without, MQTT. The wire is also given
 // when an error is, if it came so far.
 func (e endpoint) dial(ctx context.Context, c *Config) (net.Conn, *wire, error) {
-	begin := time.Now()
-	raw, err := c.Dial(ctx, "tcp", e.address())
+	raw, took, err := e.reach(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
 	w := newWire(raw, c.KeepAlive+c.PingTimeout, c.WriteTimeout)
-	w.dialled = time.Since(begin)
+	w.dialled = took
 	// Whoever waits on the connection is woken by its end.
 	defer context.AfterFunc(ctx, func() { w.abort(context.Cause(ctx)) })()
 
@@ -119,4 +118,20 @@ func (e endpoint) dial(ctx context.Context, c *Config) (net.Conn, *wire, error) 
 		conn = ws
 	}
 	return conn, w, nil
+}
+
+// reach makes the TCP connection. Where nothing answers for half of the time it
+// begins anew: the kernel repeats a SYN at growing distances, so that a network
+// that is back would be found out seconds later.
+func (e endpoint) reach(ctx context.Context, c *Config) (conn net.Conn, took time.Duration, err error) {
+	half, end := context.WithTimeout(ctx, c.ConnectTimeout/2)
+	defer end()
+	for _, ctx := range []context.Context{half, ctx} {
+		begun := time.Now()
+		conn, err = c.Dial(ctx, "tcp", e.address())
+		if took = time.Since(begun); err == nil || half.Err() == nil {
+			break
+		}
+	}
+	return conn, took, err
 }

@@ -100,3 +100,27 @@ func TestWakeAfterClose(t *testing.T) {
 	_ = c.Close()
 	c.Wake()
 }
+
+// A dial that began while the network was away does not keep the channel from
+// finding out that it is back: it is begun anew within one attempt.
+func TestSilentDialIsBegunAnew(t *testing.T) {
+	b := startBroker(t, broker.Config{})
+	dials := make(chan error, 8)
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if len(dials) == 0 {
+			<-ctx.Done() // nothing answers
+			dials <- ctx.Err()
+			return nil, ctx.Err()
+		}
+		dials <- nil
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}
+	const whole = 2 * time.Second
+	begun := time.Now()
+	c := newChannel(t, mqtt.Config{Key: newKey(t), Brokers: at(b.URL()), Dial: dial,
+		ConnectTimeout: whole, MinBackoff: time.Hour, MaxBackoff: time.Hour})
+	untilOpen(t, c, 1)
+	if took := time.Since(begun); took >= whole || len(dials) != 2 {
+		t.Errorf("open after %v and %d dials", took, len(dials))
+	}
+}
