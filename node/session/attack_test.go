@@ -66,6 +66,17 @@ func TestTruncatedFrames(t *testing.T) {
 	}
 }
 
+// A stream of a kind that a newer version may know is refused, and harms nothing.
+func TestUnknownKindIsRefused(t *testing.T) {
+	r := beginRaw(t)
+	far := r.open()
+	if err := r.send(frame(frameOpen, 3, 3, 0)); err != nil {
+		t.Fatal(err)
+	}
+	r.until(func(h header) bool { return h.typ == frameReset && h.stream == 3 && h.code == codeRefused })
+	r.unharmed(far)
+}
+
 // Whoever breaks the rules of streams and windows is beyond help.
 func TestBrokenStreamsEndTheSession(t *testing.T) {
 	kilo := bytes.Repeat([]byte("k"), 32<<10)
@@ -79,7 +90,6 @@ func TestBrokenStreamsEndTheSession(t *testing.T) {
 		"OPEN of the other parity": {plain(frameOpen, 2)},
 		"OPEN again":               {plain(frameOpen, 1)},
 		"OPEN not increasing":      {plain(frameOpen, 7), plain(frameOpen, 5)},
-		"OPEN of no kind":          {frame(frameOpen, 2, 3, 0)},
 		"OPEN after CLOSING":       {plain(frameClosing, 0), plain(frameOpen, 3)},
 		"DATA on no stream":        {plain(frameData, 3, 'x')},
 		"DATA on the victim's":     {plain(frameData, 2, 'x')},

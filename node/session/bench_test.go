@@ -108,7 +108,7 @@ func BenchmarkIdle(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.Cleanup(func() { opener.Close(); acceptor.Close() })
-			near, err := opener.Open(false)
+			near, err := opener.Open(Application)
 			if err != nil {
 				b.Fatal(err)
 			}

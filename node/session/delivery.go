@@ -80,7 +80,7 @@ func (t *Stream) keep(b *block) (used bool) {
 
 // opened takes a stream of the peer's in.
 func (s *Session) opened(h header) error {
-	if s.mine(h.stream) || h.stream <= s.lastID || s.finished || h.code > 1 {
+	if s.mine(h.stream) || h.stream <= s.lastID || s.finished {
 		return s.broken("stream %d opened after %d", h.stream, s.lastID)
 	}
 	s.lastID = h.stream
@@ -88,8 +88,9 @@ func (s *Session) opened(h header) error {
 	switch {
 	case s.theirs >= maxTheirs:
 		why = link.ErrBusy
+	case Kind(h.code) > Circuit: // of a newer version
 	case s.cfg.Accept != nil:
-		t := s.newStream(h.stream, h.code == 1, true)
+		t := s.newStream(h.stream, Kind(h.code), true)
 		s.theirs++
 		if why = s.cfg.Accept(t); why == nil {
 			s.control(frameAccept, 0, h.stream)

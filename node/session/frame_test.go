@@ -87,7 +87,7 @@ func FuzzHandle(f *testing.F) {
 		s, c := still()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		own := s.newStream(2, false, false)
+		own := s.newStream(2, Application, false)
 		s.nextID = 4
 		s.control(frameOpen, 0, 2)
 		for k := 0; len(in) >= headerSize; k++ {
@@ -171,7 +171,7 @@ func TestTheLastACKComesAfterWhatWasOpened(t *testing.T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.control(frameOpen, 0, 2)
-	s.newStream(2, false, false)
+	s.newStream(2, Application, false)
 	if _, err := s.handle(c, header{typ: frameClosing}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestALossDuringNeed(t *testing.T) {
 	s := blank(Config{Opener: true, Need: func(*Session) { asked <- struct{}{} }})
 	s.timer, s.ackTo = time.AfterFunc(time.Hour, func() {}), time.AfterFunc(time.Hour, func() {})
 	s.mu.Lock()
-	s.newStream(1, false, false)
+	s.newStream(1, Application, false)
 	s.need()
 	s.need()
 	s.mu.Unlock()

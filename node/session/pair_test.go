@@ -115,7 +115,7 @@ func begin(t testing.TB, change ...func(opener, acceptor *Config)) *ends {
 // open gives both ends of a new stream.
 func (e *ends) open() (near, far *Stream) {
 	e.t.Helper()
-	near, err := e.opener.Open(false)
+	near, err := e.opener.Open(Application)
 	if err != nil {
 		e.t.Fatal(err)
 	}

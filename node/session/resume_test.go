@@ -113,7 +113,7 @@ func TestALostSessionKeepsWhatIsWritten(t *testing.T) {
 	near.CloseWrite()
 	mustWrite(t, far, "there, too")
 	far.Close()
-	if _, err := e.opener.Open(false); !errors.Is(err, ErrEnding) {
+	if _, err := e.opener.Open(Application); !errors.Is(err, ErrEnding) {
 		t.Errorf("a lost session opens streams: %v", err)
 	}
 	if err := e.resume("new"); err != nil {

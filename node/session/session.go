@@ -241,18 +241,17 @@ func (s *Session) Stats() Stats {
 func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s.pulse.suspect }
 
 // Open opens a stream. Nothing is waited for: data may be written at once.
-// echo asks the peer to send every byte back without its application seeing it.
-// The error is ErrEnding where the session takes none, or has no link that is
+// kind says what it is for. The error is ErrEnding where the session takes none, or has no link that is
 // known to work: a new session is the thing then.
-func (s *Session) Open(echo bool) (*Stream, error) {
+func (s *Session) Open(kind Kind) (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing || s.finished || !s.alive() || s.nextID > math.MaxUint32-2 {
 		return nil, ErrEnding
 	}
-	t := s.newStream(s.nextID, echo, false)
+	t := s.newStream(s.nextID, kind, false)
 	s.nextID += 2
-	s.control(frameOpen, byte(t.kind()), t.id)
+	s.control(frameOpen, byte(kind), t.id)
 	return t, nil
 }
 

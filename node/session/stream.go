@@ -24,6 +24,15 @@ const (
 	flushTime = 3 * time.Second
 )
 
+// Kind is what a stream is for: the code of its OPEN.
+type Kind byte
+
+const (
+	Application Kind = 0 // for the application
+	Echo        Kind = 1 // every byte is sent back, without the application seeing it
+	Circuit     Kind = 2 // it leads on to another node, or comes from one (node/circuit)
+)
+
 // Codes of RESET.
 const (
 	codeReset   = 0
@@ -35,7 +44,7 @@ const (
 type Stream struct {
 	s    *Session
 	id   uint32
-	echo bool
+	kind Kind
 
 	reading, writing sync.Mutex // one reader, one writer at a time
 
@@ -59,8 +68,8 @@ type Stream struct {
 
 var _ net.Conn = (*Stream)(nil)
 
-func (s *Session) newStream(id uint32, echo, theirs bool) *Stream {
-	t := &Stream{s: s, id: id, echo: echo, accepted: theirs, credit: firstWindow, window: firstWindow, granted: firstWindow}
+func (s *Session) newStream(id uint32, kind Kind, theirs bool) *Stream {
+	t := &Stream{s: s, id: id, kind: kind, accepted: theirs, credit: firstWindow, window: firstWindow, granted: firstWindow}
 	t.readable.L, t.writable.L = &s.mu, &s.mu
 	s.streams[id] = t
 	s.windows += firstWindow
@@ -76,8 +85,8 @@ func (s *Session) mine(id uint32) bool { return id%2 == 1 == s.cfg.Opener }
 // Session is what the stream belongs to.
 func (t *Stream) Session() *Session { return t.s }
 
-// Echo reports whether the peer asked for every byte to be sent back.
-func (t *Stream) Echo() bool { return t.echo }
+// Kind is what the stream is for, as the end that opened it says.
+func (t *Stream) Kind() Kind { return t.kind }
 
 // Peer is the proven key of the other end.
 func (t *Stream) Peer() address.Key { return t.s.peer }
@@ -105,13 +114,6 @@ func (t *Stream) Verdict() error {
 		}
 		t.readable.Wait()
 	}
-}
-
-func (t *Stream) kind() int {
-	if t.echo {
-		return 1
-	}
-	return 0
 }
 
 // LocalAddr is this end's address on the link in use.

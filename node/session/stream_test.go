@@ -51,7 +51,7 @@ func TestStreamsCarryBytesBothWaysAndHalfClose(t *testing.T) {
 
 func TestDataMayGoBeforeTheStreamIsTakenAndCloseDeliversIt(t *testing.T) {
 	e := begin(t)
-	near, err := e.opener.Open(false)
+	near, err := e.opener.Open(Application)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestEndsOfAStream(t *testing.T) {
 func TestAcceptorsAnswer(t *testing.T) {
 	for _, want := range []error{nil, link.ErrBusy, link.ErrRefused} {
 		e := begin(t, func(_, a *Config) { a.Accept = func(*Stream) error { return want } })
-		near, err := e.opener.Open(false)
+		near, err := e.opener.Open(Application)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,13 +129,13 @@ func TestTheAcceptorOpensStreamsToo(t *testing.T) {
 	near, _ := e.open()
 	defer near.Close()
 	for range 3 {
-		far, err := e.acceptor.Open(true)
+		far, err := e.acceptor.Open(Echo)
 		if err != nil {
 			t.Fatal(err)
 		}
 		mustWrite(t, far, "to the opener")
 		s := <-e.back
-		if !s.Echo() {
+		if s.Kind() != Echo {
 			t.Error("the kind was lost")
 		}
 		mustRead(t, s, "to the opener")
@@ -184,14 +184,57 @@ func TestDeadlines(t *testing.T) {
 	mustRead(t, near, "x")
 }
 
+// The kind of a stream is what its opener has said.
+func TestKindOfAStream(t *testing.T) {
+	e := begin(t)
+	for _, kind := range []Kind{Application, Echo, Circuit} {
+		near, err := e.opener.Open(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if far := <-e.streams; near.Kind() != kind || far.Kind() != kind {
+			t.Errorf("kind %d became %d and %d", kind, near.Kind(), far.Kind())
+		}
+	}
+}
+
+// What was flushed is out of the session's hands: the network may be taken from
+// it at once.
+func TestFlush(t *testing.T) {
+	e := begin(t)
+	near, far := e.open()
+	words := bytes.Repeat([]byte("0123456789abcdef"), 8<<10)
+	if _, err := near.Write(words); err != nil {
+		t.Fatal(err)
+	}
+	if err := near.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	e.opener.mu.Lock()
+	held := e.opener.out.sent < e.opener.out.end()
+	e.opener.mu.Unlock()
+	if held {
+		t.Error("a part of it is still to be written")
+	}
+	if err := near.CloseNow(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(far); err != nil || !bytes.Equal(got, words) {
+		t.Errorf("%d bytes came, %v", len(got), err)
+	}
+	if err := near.Flush(); err != nil {
+		t.Errorf("with nothing to wait for: %v", err)
+	}
+}
+
 func TestMorePeersStreamsThanAllowed(t *testing.T) {
 	e := begin(t)
 	for range maxTheirs {
-		if _, err := e.opener.Open(false); err != nil {
+		if _, err := e.opener.Open(Application); err != nil {
 			t.Fatal(err)
 		}
 	}
-	more, err := e.opener.Open(false)
+	more, err := e.opener.Open(Application)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +272,7 @@ func TestManyStreams(t *testing.T) {
 			data[i] = byte(rng.Uint32())
 		}
 		want[sha256.Sum256(data)]++
-		near, err := e.opener.Open(false)
+		near, err := e.opener.Open(Application)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ func TestTorture(t *testing.T) {
 				from, to = e.acceptor, e.back
 			}
 			for time.Now().Before(until) {
-				near, err := from.Open(false)
+				near, err := from.Open(Application)
 				if err != nil { // there is no link just now
 					time.Sleep(time.Millisecond)
 					continue
