@@ -31,16 +31,19 @@ func (n *Node) Connect(ctx context.Context, target string) (*Conn, error) {
 
 // ConnectAddress is Connect for an address that is parsed already.
 func (n *Node) ConnectAddress(ctx context.Context, peer address.Address) (*Conn, error) {
-	return n.open(ctx, peer, false)
+	return n.open(ctx, peer, session.Application)
 }
 
 // Ping opens a connection on which the peer sends every byte back, without its
 // application seeing it.
 func (n *Node) Ping(ctx context.Context, peer address.Address) (*Conn, error) {
-	return n.open(ctx, peer, true)
+	return n.open(ctx, peer, session.Echo)
 }
 
-func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn, error) {
+// open opens a stream to peer, on a session that is there or on a new one. The
+// way to a node that relays, or to whom a circuit leads, never leads through a
+// relay, and is not narrowed by Config.Strategies: they are about the peer.
+func (n *Node) open(ctx context.Context, peer address.Address, kind session.Kind) (*Conn, error) {
 	if peer.Foreign != "" {
 		return nil, &ErrForeign{peer.Foreign}
 	}
@@ -50,7 +53,7 @@ func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn
 	if n.ctx.Err() != nil {
 		return nil, fmt.Errorf("connect: %w", net.ErrClosed)
 	}
-	if c := n.reuse(peer.Key, echo); c != nil {
+	if c := n.reuse(peer.Key, kind); c != nil {
 		return c, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timeout)
@@ -58,10 +61,13 @@ func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn
 	stop := context.AfterFunc(n.ctx, cancel)
 	defer stop()
 
-	c := n.newCall(peer)
+	c, purpose := n.newCall(peer), ToConnect
+	if kind == session.Circuit {
+		c.by, c.aside, purpose = without(Strategies(), Relay), true, ToRelay
+	}
 	n.calls.add(c)
 	defer n.calls.remove(c)
-	n.events.tell(CallBegun{c.id.String(), peer.Key, ToConnect})
+	n.events.tell(CallBegun{c.id.String(), peer.Key, purpose})
 	o, failures := c.race(ctx)
 	if o.link == nil {
 		err := error(&ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx), Timeline: c.timeline()})
@@ -74,7 +80,7 @@ func (n *Node) open(ctx context.Context, peer address.Address, echo bool) (*Conn
 		return nil, err
 	}
 	took := time.Since(c.begun)
-	stream, err := n.nominate(c, o, echo)
+	stream, err := n.nominate(c, o, kind)
 	if err != nil {
 		err = &ConnectError{Peer: peer.Key, Attempts: []Failure{{o.via, err}}, Timeline: c.timeline()}
 		c.ended(o.via, err)
@@ -92,17 +98,17 @@ func (c *call) ended(via Strategy, err error) {
 }
 
 // nominate begins a session on the link that has won, with one stream.
-func (n *Node) nominate(c *call, o offer, echo bool) (*session.Stream, error) {
+func (n *Node) nominate(c *call, o offer, kind session.Kind) (*session.Stream, error) {
 	l, err := o.link.Nominate(c.id, link.Session)
 	if err != nil {
 		return nil, err
 	}
 	keep(l)
-	s, err := n.begin(l, c.id, o.via, &c.peer)
+	s, err := n.begin(l, c.id, o.via, &rescuer{node: n, peer: c.peer, by: c.by})
 	if err != nil {
 		return nil, err
 	}
-	return s.Open(echo)
+	return s.Open(kind)
 }
 
 // race runs every strategy that is allowed until one has offered a proven

@@ -62,6 +62,7 @@ const (
 	ToConnect CallPurpose = "connect" // Connect or Ping
 	ToRescue  CallPurpose = "rescue"  // the path of a session was lost
 	ToImprove CallPurpose = "improve" // a session runs through a relay
+	ToRelay   CallPurpose = "relay"   // a node is to relay, or is to be led to
 )
 
 // CallBegun is the beginning of a call of ours. Call names it until it ends.
@@ -94,7 +95,8 @@ type Connected struct {
 	Session int
 	Peer    address.Key
 	Opener  bool
-	Via     Strategy // as Conn.Via
+	Via     Strategy    // as Conn.Via
+	By      address.Key // as Conn.By
 	Remote  net.Addr
 }
 
@@ -115,6 +117,7 @@ type PathMoved struct {
 	Session int
 	Peer    address.Key
 	Via     Strategy
+	By      address.Key
 	Remote  net.Addr
 }
 
@@ -260,13 +263,13 @@ const maxToldBrokers = 256
 
 // begun tells of a new session.
 func (e *events) begun(s *session.Session) {
-	stats, via := s.Stats(), s.Path().(Strategy)
+	stats, p := s.Stats(), pathIn(s)
 	_, remote := s.Addrs()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.number++
 	e.sessions[s] = &told{number: e.number, since: time.Now(), alive: true, moves: stats.Moves}
-	e.say(Connected{e.number, s.Peer(), s.Opener(), via, remote})
+	e.say(Connected{e.number, s.Peer(), s.Opener(), p.via, p.by, remote})
 }
 
 // look tells what has changed on a session's path. Those who call it come in
@@ -282,7 +285,8 @@ func (e *events) look(s *session.Session) {
 	if stats.Moves != t.moves {
 		t.moves, t.alive = stats.Moves, true
 		_, remote := s.Addrs()
-		e.say(PathMoved{t.number, s.Peer(), s.Path().(Strategy), remote})
+		p := pathIn(s)
+		e.say(PathMoved{t.number, s.Peer(), p.via, p.by, remote})
 	}
 	if over(s) || stats.Alive == t.alive {
 		return

@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"node/link":               {"address"},
 	"node/session":            {"address", "node/link"},
 	"node/relay":              {},
+	"node/circuit":            {"address", "node/link", "signaling"},
 	"node/memory":             {},
 	"node/netwatch":           {},
 	"node/nickname":           {"address", "signaling", "signaling/mqtt"},
@@ -45,7 +46,7 @@ var mayImport = map[string][]string{
 	"node/code":               {"address", "signaling", "signaling/mqtt"},
 	"node/api":                {"address", "nat", "node", "node/link", "node/session"},
 	"node": {
-		"address", "nat", "nat/portmap", "nat/probe", "node/lan", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
+		"address", "nat", "nat/portmap", "nat/probe", "node/circuit", "node/lan", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 	"docs/examples/hello": {"node"},

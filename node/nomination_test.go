@@ -41,7 +41,7 @@ func nominate(t *testing.T, l *link.Link, attempt [16]byte) *session.Stream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := s.Open(false)
+	stream, err := s.Open(session.Application)
 	if err != nil {
 		t.Fatal(err)
 	}

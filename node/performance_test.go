@@ -163,7 +163,7 @@ func (p *pairs) session(x, y net.Conn) *joined {
 }
 
 func (j *joined) stream() (x, y duplex) {
-	near, err := j.opener.Open(false)
+	near, err := j.opener.Open(session.Application)
 	j.p.must(err)
 	return near, <-j.came
 }
