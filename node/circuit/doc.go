@@ -13,7 +13,7 @@
 //	answer = version (1) ‖ status (1)
 //
 // Numbers are big-endian, the version is 1, a key is compressed, and an address
-// is in the text form and that key's, at most 2048 bytes.
+// is in the text form and that key's, at most 4096 bytes.
 //
 //	op  from → to               key              address
 //	1   caller → relaying node  the callee's     the callee's, or none

@@ -15,7 +15,7 @@ const (
 	headSize = 2 + keySize + 2
 	keySize  = 33
 	// MaxAddress is how long the text of an address may be.
-	MaxAddress = 2048
+	MaxAddress = address.MaxLength
 )
 
 // Op is what a request asks for.
@@ -42,15 +42,12 @@ var errMalformed = errors.New("not a request for a circuit")
 // errUnsupported is met where a request is of another version.
 var errUnsupported = errors.New("a request for a circuit of another version")
 
-// Append appends the request in its binary form. An address that is too long is
-// left out.
+// Append appends the request in its binary form. An address that no parser would
+// take is left out.
 func (r Request) Append(b []byte) []byte {
-	text := ""
-	if !r.Address.Key.IsZero() {
-		text = r.Address.String()
-	}
-	if len(text) > MaxAddress {
-		text = ""
+	text, err := r.Address.MarshalText()
+	if err != nil || r.Address.Key.IsZero() || len(text) > MaxAddress {
+		text = nil
 	}
 	b = append(b, version, byte(r.Op))
 	b = append(b, r.Node.Bytes()...)
