@@ -88,8 +88,10 @@ type role struct {
 	Port     uint16          `json:"port,omitempty"`
 	MQTT     string          `json:"mqtt,omitempty"` // port of the broker; default 1883
 	Relays   []string        `json:"relays,omitempty"`
-	TURN     string          `json:"turn,omitempty"`  // "host:port" of a relay, whose secret is relaySecret
-	State    string          `json:"state,omitempty"` // the state directory
+	TURN     string          `json:"turn,omitempty"`      // "host:port" of a relay, whose secret is relaySecret
+	State    string          `json:"state,omitempty"`     // the state directory
+	By       []string        `json:"by,omitempty"`        // addresses of nodes that relay for this one
+	RelayFor []string        `json:"relay_for,omitempty"` // ids
 	// Each 0 is the node's own default.
 	KeepAlive time.Duration `json:"keep_alive,omitempty"`
 	Refresh   time.Duration `json:"refresh,omitempty"`
@@ -122,6 +124,7 @@ type reply struct {
 	Hint     string        `json:"hint,omitempty"`
 	Refused  bool          `json:"refused,omitempty"`
 	Via      node.Strategy `json:"via,omitempty"`
+	By       string        `json:"by,omitempty"` // the node that relays
 	Remote   string        `json:"remote,omitempty"`
 	Usable   time.Duration `json:"usable,omitempty"` // Connect to both keys proven
 	Echo     time.Duration `json:"echo,omitempty"`   // Connect to the first echo
@@ -220,17 +223,27 @@ func playNode(ctx context.Context, r role) error {
 		}
 		cfg.Relays = append(cfg.Relays, p)
 	}
+	for _, text := range r.By {
+		a, err := address.Parse(text)
+		if err != nil {
+			return err
+		}
+		cfg.RelayNodes = append(cfg.RelayNodes, a)
+	}
+	if len(r.RelayFor) > 0 {
+		keys, err := parseKeys(r.RelayFor)
+		if err != nil {
+			return err
+		}
+		cfg.Relaying.For = signaling.Only(keys...)
+	}
 	for _, b := range r.Brokers {
 		cfg.Brokers = append(cfg.Brokers, address.Broker{URL: b})
 	}
 	if r.Nobody || len(r.Allow) > 0 {
-		var keys []address.Key
-		for _, s := range r.Allow {
-			k, err := address.ParseKey(s)
-			if err != nil {
-				return err
-			}
-			keys = append(keys, k)
+		keys, err := parseKeys(r.Allow)
+		if err != nil {
+			return err
 		}
 		only := signaling.Only(keys...)
 		cfg.Admission = &only
@@ -261,6 +274,17 @@ func playNode(ctx context.Context, r role) error {
 		say(p.obey(ctx, o))
 	}
 	return nil
+}
+
+func parseKeys(ids []string) (keys []address.Key, err error) {
+	for _, s := range ids {
+		k, err := address.ParseKey(s)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
 }
 
 func healthText(errs ...error) string {
@@ -364,7 +388,7 @@ func (p *player) obey(ctx context.Context, o order) reply {
 		}
 		return r
 	}
-	r.Via, r.Remote, r.Usable = c.Via(), c.RemoteAddr().String(), c.Took()
+	r.Via, r.By, r.Remote, r.Usable = c.Via(), c.By().String(), c.RemoteAddr().String(), c.Took()
 	for _, e := range c.Timeline() {
 		r.Log = append(r.Log, fmt.Sprintf("%v %s %s", e.At.Round(time.Millisecond/10), e.Strategy, e.What))
 	}

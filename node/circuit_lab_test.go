@@ -1,0 +1,114 @@
+package node_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport-net/sallyport/nat/natlab"
+	"github.com/sallyport-net/sallyport/node"
+)
+
+// circuitPair is a caller and a callee that nothing but a node on a host of its
+// own brings together. It relays for one of the two, who names it, and admits
+// nobody else for anything.
+func (w *world) circuitPair(host, caller, callee *natlab.Host, callersOwn bool) (a, b, relay *agent) {
+	w.t.Helper()
+	secretA, idA := newKey(w.t)
+	secretB, idB := newKey(w.t)
+	owner := idB
+	if callersOwn {
+		owner = idA
+	}
+	relay = w.node(host, func(r *role) { r.RelayFor, r.Nobody = []string{owner}, true })
+	named := func(secret string, has bool) func(*role) {
+		return func(r *role) {
+			if r.Key = secret; has {
+				r.By = []string{relay.Address}
+			}
+		}
+	}
+	a = w.node(caller, named(secretA, callersOwn))
+	b = w.node(callee, named(secretB, !callersOwn))
+	return a, b, relay
+}
+
+// Two between whom no punch has a chance meet through a node, which may sit
+// behind a NAT itself, whether the caller knows that node or the callee.
+func TestCircuitBetweenRandomPorts(t *testing.T) {
+	for _, middle := range []terrain{open, fullCone, restricted} {
+		for _, callersOwn := range []bool{true, false} {
+			name := middle.name + ", the callee's"
+			if callersOwn {
+				name = middle.name + ", the caller's"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				a, b, relay := w.circuitPair(w.behind("relay", middle.nat), w.behind("caller", random.nat), w.behind("callee", random.nat), callersOwn)
+				r := a.mustConnect(b.Address, 1<<20)
+				if r.Via != node.Relay || !strings.Contains(relay.Address, r.By) || r.By == "" {
+					t.Errorf("via %s by %s", r.Via, r.By)
+				}
+				t.Logf("usable after %v, first echo after %v\n%s", r.Usable, r.Echo, strings.Join(r.Log, "\n"))
+			})
+		}
+	}
+}
+
+// A connection that began on a circuit goes over to a direct path as soon as there
+// is one, and nothing is lost, repeated or reordered.
+func TestCircuitIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	near, far := w.nat(*portRestricted(natlab.Drop)), w.nat(*portRestricted(natlab.Drop))
+	a, b, _ := w.circuitPair(w.behind("relay", nil), w.host("caller", near), w.host("callee", far), true)
+	toCallee, toCaller := far.Externals()[0].String(), near.Externals()[0].String()
+	a.must(order{Block: toCallee})
+	b.must(order{Block: toCaller})
+	first := a.do(order{Connect: b.Address, Keep: true})
+	if first.Error != "" || first.Via != node.Relay || first.By == "" {
+		t.Fatalf("connected via %q by %q: %s", first.Via, first.By, first.Error)
+	}
+	a.must(order{Flow: 4 << 20, Rate: 1 << 20})
+	a.must(order{Pass: toCallee})
+	b.must(order{Pass: toCaller})
+	f := &transfer{t: t, caller: a, share: 1 << 20}
+	f.moves("a direct path instead of the circuit")
+	if r := a.must(order{Look: true}); r.Via == node.Relay {
+		t.Errorf("still via the relay")
+	}
+	f.ends()
+}
+
+// Where the node that relays ends in the middle of a transfer, the session goes on
+// through another one.
+func TestCircuitIsReplaced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	secretA, idA := newKey(t)
+	relays := make([]*agent, 2)
+	var by []string
+	for k, name := range []string{"first", "second"} {
+		relays[k] = w.node(w.behind(name, nil), func(r *role) { r.RelayFor, r.Nobody = []string{idA}, true })
+		by = append(by, relays[k].Address)
+	}
+	caller := w.node(w.behind("caller", random.nat), func(r *role) { r.Key, r.By = secretA, by })
+	callee := w.node(w.behind("callee", random.nat))
+	first := caller.do(order{Connect: callee.Address, Keep: true})
+	if first.Error != "" || first.Via != node.Relay {
+		t.Fatalf("connected via %q: %s", first.Via, first.Error)
+	}
+	caller.must(order{Flow: 4 << 20, Rate: 1 << 20})
+	f := &transfer{t: t, caller: caller, share: 1 << 20}
+	f.goesOn("through the first")
+	begun := time.Now()
+	for _, r := range relays {
+		if strings.Contains(r.Address, first.By) {
+			r.end()
+		}
+	}
+	f.moves("the other, as that one has ended")
+	t.Logf("it took %v", time.Since(begun))
+	f.ends()
+}
