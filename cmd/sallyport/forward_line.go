@@ -189,7 +189,7 @@ func (l *line) redial(ctx context.Context, over bool) *node.Conn {
 				_ = anchor.SetReadDeadline(time.Time{})
 				l.settle(nil)
 				if over {
-					l.tellLine(lineEvent{Event: "back", Via: string(anchor.Via()), Remote: anchor.RemoteAddr().String(), MS: milliseconds(time.Since(begun))})
+					l.tellLine(lineEvent{Event: "back", Via: string(anchor.Via()), By: id(anchor.By()), Remote: anchor.RemoteAddr().String(), MS: milliseconds(time.Since(begun))})
 					go l.watchPath(anchor) // ends with the session
 				}
 				return anchor
@@ -218,6 +218,7 @@ func (l *line) redial(ctx context.Context, over bool) *node.Conn {
 type lineEvent struct {
 	Event  string  `json:"event"`
 	Via    string  `json:"via,omitempty"`
+	By     string  `json:"by,omitempty"` // the id of the node that relays
 	Remote string  `json:"remote,omitempty"`
 	Error  string  `json:"error,omitempty"`
 	MS     float64 `json:"ms,omitempty"`
@@ -235,6 +236,6 @@ func (l *line) tellLine(e lineEvent) {
 	case "retry":
 		l.say("No connection: %s. Trying again in %v.", e.Error, after)
 	case "back":
-		l.say("The peer is back after %v: %s, %s.", after, e.Remote, viaWords(node.Strategy(e.Via)))
+		l.say("The peer is back after %v: %s, %s.", after, e.Remote, viaWords(node.Strategy(e.Via), e.By))
 	}
 }

@@ -17,7 +17,7 @@ func (a *app) watchPath(c *node.Conn) {
 			return
 		}
 		if n := c.Moves(); n != moves {
-			a.tellPath(pathEvent{"path", "moved", string(c.Via()), c.RemoteAddr().String(), since(lost)})
+			a.tellPath(pathEvent{"path", "moved", string(c.Via()), c.RemoteAddr().String(), since(lost), id(c.By())})
 			moves, alive, lost = n, true, time.Time{}
 		}
 		switch now := c.Alive(); {
@@ -26,7 +26,7 @@ func (a *app) watchPath(c *node.Conn) {
 			a.tellPath(pathEvent{Event: "path", State: "lost"})
 			alive = false
 		case !alive && now:
-			a.tellPath(pathEvent{"path", "back", string(c.Via()), c.RemoteAddr().String(), since(lost)})
+			a.tellPath(pathEvent{"path", "back", string(c.Via()), c.RemoteAddr().String(), since(lost), id(c.By())})
 			alive, lost = true, time.Time{}
 		}
 		<-changed
@@ -48,6 +48,7 @@ type pathEvent struct {
 	Via    string  `json:"via,omitempty"`
 	Remote string  `json:"remote,omitempty"`
 	MS     float64 `json:"ms,omitempty"` // since it was lost
+	By     string  `json:"by,omitempty"` // the id of the node that relays
 }
 
 func (a *app) tellPath(e pathEvent) {
@@ -65,6 +66,6 @@ func (a *app) tellPath(e pathEvent) {
 		if e.MS > 0 {
 			after = " after " + time.Duration(e.MS*float64(time.Millisecond)).Round(100*time.Millisecond).String()
 		}
-		a.say("The connection goes on with %s, %s%s.", e.Remote, viaWords(node.Strategy(e.Via)), after)
+		a.say("The connection goes on with %s, %s%s.", e.Remote, viaWords(node.Strategy(e.Via), e.By), after)
 	}
 }

@@ -81,8 +81,15 @@ func (a *app) through(ctx context.Context, up *control, f *nodeFlags, peer addre
 		_ = ws.Close()
 		return nil, failed(err, "", "the node in the background speaks another language")
 	}
+	var by address.Key
+	if c.By != "" {
+		if by, err = address.ParseKey(c.By); err != nil {
+			_ = ws.Close()
+			return nil, failed(err, "", "the node in the background speaks another language")
+		}
+	}
 	took := time.Duration(c.TookMS * float64(time.Millisecond))
-	return &call{app: a, conn: &tunnelConn{Conn: ws, peer: peer.Key, via: node.Strategy(c.Via), remote: remote, took: took}}, nil
+	return &call{app: a, conn: &tunnelConn{Conn: ws, peer: peer.Key, via: node.Strategy(c.Via), by: by, remote: remote, took: took}}, nil
 }
 
 // followSteps tells what the calls to peer are at, until ctx ends.
@@ -122,6 +129,7 @@ type tunnelConn struct {
 	*websocket.Conn
 	peer   address.Key
 	via    node.Strategy
+	by     address.Key // the node that relays
 	remote netip.AddrPort
 	took   time.Duration
 
@@ -131,6 +139,7 @@ type tunnelConn struct {
 
 func (c *tunnelConn) Peer() address.Key   { return c.peer }
 func (c *tunnelConn) Via() node.Strategy  { return c.via }
+func (c *tunnelConn) By() address.Key     { return c.by }
 func (c *tunnelConn) Took() time.Duration { return c.took }
 
 // Verdict is known: the node in the background has waited for the peer's yes.

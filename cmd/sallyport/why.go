@@ -78,7 +78,7 @@ func (a *app) investigate(ctx context.Context, f *nodeFlags, target string) (evi
 	}
 	a.tellResolved(e.found)
 	peer := e.found.Address
-	cfg, err := a.callerConfig(f, peer)
+	cfg, err := a.callerConfig(ctx, f, peer)
 	if err != nil {
 		return e, err
 	}
@@ -110,7 +110,7 @@ func (a *app) investigate(ctx context.Context, f *nodeFlags, target string) (evi
 		return e, nil
 	}
 	defer conn.Close()
-	e.via, e.remote, e.took, e.timeline = conn.Via(), conn.RemoteAddr().String(), conn.Took(), conn.Timeline()
+	e.via, e.by, e.remote, e.took, e.timeline = conn.Via(), id(conn.By()), conn.RemoteAddr().String(), conn.Took(), conn.Timeline()
 	_ = conn.SetReadDeadline(time.Now().Add(verdictWait))
 	if e.err = conn.Verdict(); e.err != nil {
 		e.failure = explain(explainCut(e.err))

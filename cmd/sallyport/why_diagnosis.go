@@ -30,6 +30,7 @@ type evidence struct {
 	strategies   []node.Strategy // that were allowed; none means all
 
 	via      node.Strategy // empty where nothing came about
+	by       string        // the id of the node that relays
 	remote   string
 	took     time.Duration
 	timeline []node.Event
@@ -60,6 +61,7 @@ type diagnosis struct {
 	Peer     string      `json:"peer,omitempty"`
 	Possible bool        `json:"possible"`
 	Via      string      `json:"via,omitempty"`
+	By       string      `json:"by,omitempty"`    // the id of the node that relays
 	Stops    string      `json:"stops,omitempty"` // the step at which it stops
 	Verdict  string      `json:"verdict"`
 	Hint     string      `json:"hint,omitempty"`
@@ -96,8 +98,8 @@ func diagnose(e evidence) diagnosis {
 		d.stop(e.failure)
 		return d
 	}
-	d.Possible, d.Via = true, string(e.via)
-	d.Verdict = fmt.Sprintf("A connection is possible: with %s, %s, in %.0f ms.", e.remote, viaWords(e.via), milliseconds(e.took))
+	d.Possible, d.Via, d.By = true, string(e.via), e.by
+	d.Verdict = fmt.Sprintf("A connection is possible: with %s, %s, in %.0f ms.", e.remote, viaWords(e.via, e.by), milliseconds(e.took))
 	return d
 }
 
@@ -263,7 +265,11 @@ func (e evidence) planStep() whyStep {
 func (e evidence) strategyStep(s node.Strategy) whyStep {
 	name := string(s)
 	if e.via == s {
-		return whyStep{name, stepOK, fmt.Sprintf("connected with %s", e.remote)}
+		what := fmt.Sprintf("connected with %s", e.remote)
+		if e.by != "" {
+			what = fmt.Sprintf("connected through node %s at %s", e.by, e.remote)
+		}
+		return whyStep{name, stepOK, what}
 	}
 	if len(e.strategies) > 0 && !slices.Contains(e.strategies, s) {
 		return whyStep{name, stepSkipped, "left out by --strategies"}

@@ -42,6 +42,7 @@ type Connection struct {
 	Echo     bool      `json:"echo"`
 	Since    time.Time `json:"since"`
 	Via      string    `json:"via"`
+	By       string    `json:"by,omitempty"` // the id of the node that relays
 	Remote   string    `json:"remote"`
 	Alive    bool      `json:"alive"`
 	Moves    int       `json:"moves"`
@@ -54,7 +55,7 @@ type Connection struct {
 func (h *held) describe() Connection {
 	return Connection{
 		Name: h.name, Peer: h.conn.Peer().String(), Ours: h.ours, Echo: h.echo, Since: h.since.UTC(),
-		Via: string(h.conn.Via()), Remote: h.conn.RemoteAddr().String(), Alive: h.conn.Alive(), Moves: h.conn.Moves(),
+		Via: string(h.conn.Via()), By: idOf(h.conn.By()), Remote: h.conn.RemoteAddr().String(), Alive: h.conn.Alive(), Moves: h.conn.Moves(),
 		TookMS: milliseconds(h.conn.Took()), Sent: h.sent.Load(), Received: h.received.Load(), Ended: h.ended.Load(),
 	}
 }
@@ -110,7 +111,7 @@ func (c *connections) fill(h *held, conn *node.Conn, ours bool) {
 	h.conn, h.ours, h.since = conn, ours, time.Now()
 	h.idle = time.AfterFunc(c.idle, func() { c.end(h, true, "nobody has used it") })
 	c.mu.Unlock()
-	c.log.add(Event{Event: "opened", At: h.since, Name: h.name, Peer: conn.Peer().String(), Ours: ours, Via: string(conn.Via()), Remote: conn.RemoteAddr().String()})
+	c.log.add(Event{Event: "opened", At: h.since, Name: h.name, Peer: conn.Peer().String(), Ours: ours, Via: string(conn.Via()), By: idOf(conn.By()), Remote: conn.RemoteAddr().String()})
 }
 
 // free gives a name up that nothing came of.
