@@ -98,7 +98,7 @@ func (n *Node) lead(t *session.Stream, r circuit.Request, looked func()) {
 // lead.
 func (n *Node) linked(peer address.Key) bool {
 	return len(n.sessions.all(func(s *session.Session) bool {
-		return s.Peer() == peer && pathIn(s).via != Relay && s.Stats().Alive
+		return s.Peer() == peer && pathIn(s).via != Relay && s.Takes()
 	})) > 0
 }
 

@@ -24,10 +24,9 @@ const (
 )
 
 var (
-	errNowhere  = notTried("no relay is configured, neither here nor there")
-	errUnnamed  = errors.New("the peer names no node that relays")
-	errNotOurs  = errors.New("the peer takes none of the nodes that relay for us")
-	errNoDetour = errors.New("no node that relays")
+	errNowhere = notTried("no relay is configured, neither here nor there")
+	errUnnamed = errors.New("the peer names no node that relays")
+	errNotOurs = errors.New("the peer takes none of the nodes that relay for us")
 )
 
 // RelayNodeError is a node that was to relay, and did not. What it met there is
@@ -154,6 +153,9 @@ func introduced(nodes []address.Address) []address.Address {
 
 // through meets the peer over a circuit through one of the nodes.
 func (c *call) through(ctx context.Context, nodes []address.Address) (*link.Link, error) {
+	if len(nodes) == 0 {
+		return nil, errUnnamed
+	}
 	var tries []func(context.Context) (*link.Link, error)
 	for _, a := range nodes {
 		tries = append(tries, func(ctx context.Context) (*link.Link, error) {
@@ -169,7 +171,7 @@ func (c *call) through(ctx context.Context, nodes []address.Address) (*link.Link
 	if l != nil {
 		return l, nil
 	}
-	return nil, errors.Join(append(errs, errNoDetour)...)
+	return nil, telling(errs)
 }
 
 func (c *call) throughNode(ctx context.Context, relay address.Address) (*link.Link, error) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,7 +76,7 @@ func (c *call) note(s Strategy, format string, args ...any) {
 	c.log = append(c.log, e)
 	c.node.events.tell(CallStep{c.id.String(), c.peer.Key, e})
 	if c.aside { // a part of something else
-		e.Strategy, e.What = Relay, fmt.Sprintf("node %s: %s %s", c.peer.Key.Short(), s, e.What)
+		e.Strategy, e.What = Relay, fmt.Sprintf("node %s: %s", c.peer.Key.Short(), strings.TrimSpace(string(s)+" "+e.What))
 	}
 	c.node.log.Debug("attempt", "id", c.id.String()[:8], "at", e.At, "strategy", string(e.Strategy), "what", e.What)
 }
