@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/node/session"
 	"github.com/sallyport-net/sallyport/signaling"
+	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
 
 // relayCfg is of a node that may use relays only.
@@ -138,6 +141,9 @@ type spy struct {
 	callee   string // where it dials who is asked for
 	streams  chan *session.Stream
 	seen     bytes.Buffer
+
+	mu      sync.Mutex
+	dialled []address.Key // by whom it was
 }
 
 // startSpy listens on loopback, for callers who know its address.
@@ -180,6 +186,9 @@ func (s *spy) serve(conn net.Conn) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.dialled = append(s.dialled, l.Peer())
+	s.mu.Unlock()
 	attempt, _, err := l.Nomination(time.Now().Add(10 * time.Second))
 	if err != nil {
 		return err
@@ -328,6 +337,11 @@ func TestCircuitUnannounced(t *testing.T) {
 		var no *circuit.Error
 		if err := <-asked; !errors.As(err, &no) || no.Status != circuit.Refused {
 			t.Errorf("another caller is answered %v", err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if slices.Contains(s.dialled, b.ID()) {
+			t.Error("the callee has called whom the caller named")
 		}
 	})
 }
@@ -486,4 +500,64 @@ func TestCircuitGarbage(t *testing.T) {
 		t.Errorf("of 40 requests that never come, %d were turned away", busy)
 	}
 	carries(t, near, far, randomBytes(100<<10))
+}
+
+// Guests that ask for ever more places at which they then do not come take
+// nothing from somebody who is named.
+func TestCircuitFlood(t *testing.T) {
+	cfg, ka, kb := local(t), newNodeKey(t), newNodeKey(t)
+	r := relaying(t, cfg, circuit.Limits{}, kb)
+	admission := signaling.Everyone(ka.Public())
+	cb := relayCfg(cfg, kb, r)
+	cb.Admission = &admission
+	a, b := start(t, relayCfg(cfg, ka)), start(t, cb)
+	accepted := accepting(t, b)
+	ctx, cancel := context.WithCancel(context.Background())
+	var guests sync.WaitGroup
+	defer guests.Wait()
+	defer cancel()
+	answered := make(chan error, 200)
+	for range 8 {
+		k := newNodeKey(t)
+		channel, err := mqtt.New(mqtt.Config{Key: k.Public(), Sign: k.Sign, Brokers: cfg.Brokers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = channel.Close() })
+		x, err := signaling.NewExchange(signaling.Config{Key: k, Channel: channel})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = x.Close() })
+		for range 20 {
+			guests.Go(func() {
+				_, err := x.Ask(ctx, b.ID(), cfg.Brokers, signaling.Message{
+					Kind: signaling.KindRelay, Attempt: signaling.NewID(),
+					Relay: &signaling.Relay{Secret: signaling.NewID(), By: []address.Address{}},
+				})
+				answered <- err
+			})
+		}
+	}
+	busy := 0
+	for range 100 { // of 160: the others hold what there is for guests, or wait
+		select {
+		case err := <-answered:
+			var no *signaling.RefusedError
+			if errors.As(err, &no) && no.Reason == signaling.RefusedBusy {
+				busy++
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("the guests get no answers")
+		}
+	}
+	if busy == 0 {
+		t.Error("no guest was turned away")
+	}
+	begun := time.Now()
+	near, far := reached(t, a, b, accepted)
+	if took := time.Since(begun); near.By() != r.ID() || took > 6*time.Second {
+		t.Errorf("by %s, after %v", near.By().Short(), took)
+	}
+	carries(t, near, far, randomBytes(10<<10))
 }
