@@ -12,8 +12,9 @@ import (
 	"github.com/sallyport-net/sallyport/signaling"
 )
 
-// reachTimeout is how long a callee takes to reach a node that relays for it.
-const reachTimeout = 6 * time.Second
+// reachTimeout is how long a callee takes to reach a node that relays for it: the
+// caller waits for an answer for hostTimeout.
+const reachTimeout = 4 * time.Second
 
 // answerCircuit answers a P2P_RELAY that is about nodes that relay: it lets the
 // sender be brought by those that the sender names, or by one of ours, which is

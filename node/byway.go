@@ -113,7 +113,9 @@ func (n *Node) relayNodes(peer address.Key) []address.Address {
 // propose asks the peer to let us be brought by one of the nodes given, and
 // gives those that it agrees to; without any, it asks for nodes of the peer's.
 func (c *call) propose(ctx context.Context, brokers []address.Broker, ours []address.Address) ([]address.Address, error) {
-	answer, err := c.ask(ctx, brokers, signaling.Message{
+	asking, cancel := context.WithTimeout(ctx, hostTimeout)
+	defer cancel()
+	answer, err := c.ask(asking, brokers, signaling.Message{
 		Kind: signaling.KindRelay, Attempt: c.id, Relay: &signaling.Relay{Secret: c.secret, By: introduced(ours)},
 	})
 	var no *signaling.RefusedError

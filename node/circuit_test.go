@@ -138,7 +138,6 @@ type spy struct {
 	t        *testing.T
 	identity *link.Identity
 	self     address.Address
-	callee   string // where it dials who is asked for
 	streams  chan *session.Stream
 	seen     bytes.Buffer
 

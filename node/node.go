@@ -9,8 +9,8 @@
 //
 // Every connection is TLS 1.3 between two proven keys, over a TCP connection
 // that leads straight from one machine to the other, or through a relay where
-// Config.Relays names one and nothing else works. It is a net.Conn, so that what
-// was written for TCP works over it unchanged.
+// Config.Relays or Config.RelayNodes names one and nothing else works. It is a
+// net.Conn, so that what was written for TCP works over it unchanged.
 //
 // # Servers and clients
 //
