@@ -40,9 +40,9 @@ func (e *RelayNodeError) Error() string { return fmt.Sprintf("by node %s: %v", e
 
 // Hint is the one change that would help.
 func (e *RelayNodeError) Hint() string {
-	var h interface{ Hint() string }
-	if errors.As(e.Err, &h) && h.Hint() != "" {
-		return h.Hint()
+	var no *circuit.Error
+	if errors.As(e.Err, &no) {
+		return no.Hint()
 	}
 	return "check that the node named with --relay runs, and relays for this one"
 }
