@@ -29,12 +29,13 @@ func (n *Node) answerCircuit(ctx context.Context, in signaling.In) {
 		ours = slices.DeleteFunc(ours, func(a address.Address) bool { return !names(asked, a.Key) })
 	}
 	var by []address.Address
+	reached := false
 	if len(ours) > 0 {
 		at, leave, err := n.beAwaited(ctx, ours, in.From, in.Level)
 		switch {
 		case err == nil:
 			defer leave()
-			by = append(by, at)
+			by, reached = append(by, at), true
 		case errors.Is(err, errHostsMany) && len(asked) == 0:
 			_ = n.exchange.Refuse(ctx, in, signaling.RefusedBusy, "")
 			return
@@ -63,7 +64,7 @@ func (n *Node) answerCircuit(ctx context.Context, in signaling.In) {
 		Kind: signaling.KindRelay, Attempt: in.Message.Attempt,
 		Relay: &signaling.Relay{Secret: in.Message.Relay.Secret, By: introduced(by)},
 	})
-	if err != nil || len(ours) == 0 {
+	if err != nil || !reached {
 		return
 	}
 	<-ctx.Done() // until then, our node knows the sender

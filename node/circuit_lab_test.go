@@ -81,17 +81,18 @@ func TestCircuitIsLeft(t *testing.T) {
 	f.ends()
 }
 
-// Where the node that relays ends in the middle of a transfer, the session goes on
-// through another one.
+// Where the node that relays falls silent in the middle of a transfer, the session
+// goes on through another one.
 func TestCircuitIsReplaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	secretA, idA := newKey(t)
-	relays := make([]*agent, 2)
+	boxes := make(map[string]*natlab.Box) // by the address of the node
 	var by []string
-	for k, name := range []string{"first", "second"} {
-		relays[k] = w.node(w.behind(name, nil), func(r *role) { r.RelayFor, r.Nobody = []string{idA}, true })
-		by = append(by, relays[k].Address)
+	for _, name := range []string{"first", "second"} {
+		box := w.nat(*fullCone.nat)
+		relay := w.node(w.host(name, box), func(r *role) { r.RelayFor, r.Nobody = []string{idA}, true })
+		by, boxes[relay.Address] = append(by, relay.Address), box
 	}
 	caller := w.node(w.behind("caller", random.nat), func(r *role) { r.Key, r.By = secretA, by })
 	callee := w.node(w.behind("callee", random.nat))
@@ -103,12 +104,12 @@ func TestCircuitIsReplaced(t *testing.T) {
 	f := &transfer{t: t, caller: caller, share: 1 << 20}
 	f.goesOn("through the first")
 	begun := time.Now()
-	for _, r := range relays {
-		if strings.Contains(r.Address, first.By) {
-			r.end()
+	for address, box := range boxes {
+		if strings.Contains(address, first.By) {
+			box.Cut(true)
 		}
 	}
-	f.moves("the other, as that one has ended")
+	f.moves("through the other, as that one is silent")
 	t.Logf("it took %v", time.Since(begun))
 	f.ends()
 }
