@@ -158,6 +158,8 @@ func (c *call) through(ctx context.Context, nodes []address.Address) (*link.Link
 	if len(nodes) == 0 {
 		return nil, errUnnamed
 	}
+	nodes = slices.Clone(nodes)
+	slices.SortStableFunc(nodes, func(a, b address.Address) int { return c.node.ailing(a.Key) - c.node.ailing(b.Key) })
 	var tries []func(context.Context) (*link.Link, error)
 	for _, a := range nodes {
 		tries = append(tries, func(ctx context.Context) (*link.Link, error) {
@@ -174,6 +176,12 @@ func (c *call) through(ctx context.Context, nodes []address.Address) (*link.Link
 		return l, nil
 	}
 	return nil, telling(errs)
+}
+
+// ailing is 1 where a session with a node has lost its path, so that others are
+// tried before: the circuits through it have as well. Else it is 0.
+func (n *Node) ailing(peer address.Key) int {
+	return min(1, len(n.sessions.all(func(s *session.Session) bool { return s.Peer() == peer && s.Needs() })))
 }
 
 func (c *call) throughNode(ctx context.Context, relay address.Address) (*link.Link, error) {

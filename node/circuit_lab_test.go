@@ -36,29 +36,36 @@ func (w *world) circuitPair(host, caller, callee *natlab.Host, callersOwn bool) 
 // Two between whom no punch has a chance meet through a node, which may sit
 // behind a NAT itself, whether the caller knows that node or the callee.
 func TestCircuitBetweenRandomPorts(t *testing.T) {
-	for _, middle := range []terrain{open, fullCone, restricted} {
-		for _, callersOwn := range []bool{true, false} {
-			name := middle.name + ", the callee's"
-			if callersOwn {
-				name = middle.name + ", the caller's"
+	for _, c := range []struct {
+		name       string
+		middle     terrain
+		callersOwn bool
+	}{
+		{"open, the caller's", open, true},
+		{"full cone, the caller's", fullCone, true},
+		{"full cone, the callee's", fullCone, false},
+		{"restricted, the caller's", restricted, true},
+		{"restricted, the callee's", restricted, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			a, b, relay := w.circuitPair(w.behind("relay", c.middle.nat), w.behind("caller", random.nat), w.behind("callee", random.nat), c.callersOwn)
+			r := a.mustConnect(b.Address, 1<<20)
+			if r.Via != node.Relay || !strings.Contains(relay.Address, r.By) || r.By == "" {
+				t.Errorf("via %s by %s", r.Via, r.By)
 			}
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				w := newWorld(t)
-				a, b, relay := w.circuitPair(w.behind("relay", middle.nat), w.behind("caller", random.nat), w.behind("callee", random.nat), callersOwn)
-				r := a.mustConnect(b.Address, 1<<20)
-				if r.Via != node.Relay || !strings.Contains(relay.Address, r.By) || r.By == "" {
-					t.Errorf("via %s by %s", r.Via, r.By)
-				}
-				t.Logf("usable after %v, first echo after %v\n%s", r.Usable, r.Echo, strings.Join(r.Log, "\n"))
-			})
-		}
+			t.Logf("usable after %v, first echo after %v\n%s", r.Usable, r.Echo, strings.Join(r.Log, "\n"))
+		})
 	}
 }
 
 // A connection that began on a circuit goes over to a direct path as soon as there
 // is one, and nothing is lost, repeated or reordered.
 func TestCircuitIsLeft(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: not with -short")
+	}
 	t.Parallel()
 	w := newWorld(t)
 	near, far := w.nat(*portRestricted(natlab.Drop)), w.nat(*portRestricted(natlab.Drop))
@@ -70,10 +77,10 @@ func TestCircuitIsLeft(t *testing.T) {
 	if first.Error != "" || first.Via != node.Relay || first.By == "" {
 		t.Fatalf("connected via %q by %q: %s", first.Via, first.By, first.Error)
 	}
-	a.must(order{Flow: 4 << 20, Rate: 1 << 20})
+	a.must(order{Flow: 2 << 20, Rate: 1 << 20})
 	a.must(order{Pass: toCallee})
 	b.must(order{Pass: toCaller})
-	f := &transfer{t: t, caller: a, share: 1 << 20}
+	f := &transfer{t: t, caller: a, share: 1 << 19}
 	f.moves("a direct path instead of the circuit")
 	if r := a.must(order{Look: true}); r.Via == node.Relay {
 		t.Errorf("still via the relay")
@@ -84,6 +91,9 @@ func TestCircuitIsLeft(t *testing.T) {
 // Where the node that relays falls silent in the middle of a transfer, the session
 // goes on through another one.
 func TestCircuitIsReplaced(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: not with -short")
+	}
 	t.Parallel()
 	w := newWorld(t)
 	secretA, idA := newKey(t)
@@ -100,8 +110,8 @@ func TestCircuitIsReplaced(t *testing.T) {
 	if first.Error != "" || first.Via != node.Relay {
 		t.Fatalf("connected via %q: %s", first.Via, first.Error)
 	}
-	caller.must(order{Flow: 4 << 20, Rate: 1 << 20})
-	f := &transfer{t: t, caller: caller, share: 1 << 20}
+	caller.must(order{Flow: 2 << 20, Rate: 1 << 20})
+	f := &transfer{t: t, caller: caller, share: 1 << 19}
 	f.goesOn("through the first")
 	begun := time.Now()
 	for address, box := range boxes {
