@@ -77,7 +77,7 @@ func TestCircuitIsLeft(t *testing.T) {
 	if first.Error != "" || first.Via != node.Relay || first.By == "" {
 		t.Fatalf("connected via %q by %q: %s", first.Via, first.By, first.Error)
 	}
-	a.must(order{Flow: 2 << 20, Rate: 1 << 20})
+	a.must(order{Flow: 6 << 20, Rate: 1 << 20}) // outlasts the wait
 	a.must(order{Pass: toCallee})
 	b.must(order{Pass: toCaller})
 	f := &transfer{t: t, caller: a, share: 1 << 19}
@@ -120,6 +120,9 @@ func TestCircuitIsReplaced(t *testing.T) {
 		}
 	}
 	f.moves("through the other, as that one is silent")
+	if f.moved == 0 {
+		t.Error("it has not moved")
+	}
 	t.Logf("it took %v", time.Since(begun))
 	f.ends()
 }
