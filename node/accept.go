@@ -110,9 +110,8 @@ func (n *Node) await(l *link.Link) {
 		_ = l.Close()
 		return
 	}
-	admission := n.admission()
 	switch {
-	case admission.Level(l.Peer()) == signaling.Stranger:
+	case n.gate(l.Peer()) == signaling.Stranger:
 		n.log.Info("refused", "peer", l.Peer().String(), "remote", l.RemoteAddr())
 		l.Refuse(link.ErrRefused)
 		return

@@ -55,8 +55,10 @@ type role struct {
 	Port     uint16          `json:"port,omitempty"`
 	MQTT     string          `json:"mqtt,omitempty"` // port of the broker; default 1883
 	Relays   []string        `json:"relays,omitempty"`
-	TURN     string          `json:"turn,omitempty"`  // "host:port" of a relay, whose secret is relaySecret
-	State    string          `json:"state,omitempty"` // the state directory
+	TURN     string          `json:"turn,omitempty"`      // "host:port" of a relay, whose secret is relaySecret
+	State    string          `json:"state,omitempty"`     // the state directory
+	By       []string        `json:"by,omitempty"`        // addresses of nodes that relay for this one
+	RelayFor []string        `json:"relay_for,omitempty"` // ids
 	// Each 0 is the node's own default.
 	KeepAlive time.Duration `json:"keep_alive,omitempty"`
 	Refresh   time.Duration `json:"refresh,omitempty"`
@@ -89,6 +91,7 @@ type reply struct {
 	Hint     string        `json:"hint,omitempty"`
 	Refused  bool          `json:"refused,omitempty"`
 	Via      node.Strategy `json:"via,omitempty"`
+	By       string        `json:"by,omitempty"` // the node that relays
 	Remote   string        `json:"remote,omitempty"`
 	Usable   time.Duration `json:"usable,omitempty"` // Connect to both keys proven
 	Echo     time.Duration `json:"echo,omitempty"`   // Connect to the first echo

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type call struct {
 	token  link.Token
 	begun  time.Time
 	by     []Strategy
+	aside  bool // it is for a circuit: the peer is a node that relays, or is led to
 
 	proven chan offer // of one place: the first counts
 	joined func() ([]address.Broker, error)
@@ -73,7 +75,10 @@ func (c *call) note(s Strategy, format string, args ...any) {
 	e := Event{At: time.Since(c.begun), Strategy: s, What: fmt.Sprintf(format, args...)}
 	c.log = append(c.log, e)
 	c.node.events.tell(CallStep{c.id.String(), c.peer.Key, e})
-	c.node.log.Debug("attempt", "id", c.id.String()[:8], "at", e.At, "strategy", string(s), "what", e.What)
+	if c.aside { // a part of something else
+		e.Strategy, e.What = Relay, fmt.Sprintf("node %s: %s", c.peer.Key.Short(), strings.TrimSpace(string(s)+" "+e.What))
+	}
+	c.node.log.Debug("attempt", "id", c.id.String()[:8], "at", e.At, "strategy", string(e.Strategy), "what", e.What)
 }
 
 func (c *call) timeline() []Event {

@@ -1,12 +1,14 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/circuit"
 	"github.com/sallyport-net/sallyport/node/relay"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/reflector"
@@ -20,7 +22,7 @@ const (
 	Direct  Strategy = "direct"  // dial the peer
 	Reverse Strategy = "reverse" // ask the peer to dial us
 	Punch   Strategy = "punch"   // dial each other at once, through both NATs
-	Relay   Strategy = "relay"   // meet at a TURN server, where all else fails
+	Relay   Strategy = "relay"   // meet at a TURN server or a node that relays, where all else fails
 )
 
 // Strategies are all that this version knows, in the order in which ties are
@@ -74,6 +76,12 @@ type Config struct {
 	// Relays are TURN servers for calls that nothing else brings about, ours and
 	// those of others to us, best first. One of the two sides needs one.
 	Relays []relay.Place
+	// RelayNodes are nodes that relay for us, as Relays do, best first, at most
+	// MaxRelayNodes: such as have Relaying set and admit us there. They may be
+	// behind NATs themselves. Relays and RelayNodes are tried side by side.
+	RelayNodes []address.Address
+	// Relaying has this node relay for others. The zero value is off.
+	Relaying Relaying
 	// Timeout bounds a Connect whose context has no nearer end. 0 means 30 s.
 	Timeout time.Duration
 	// HoldOn is how long a connection whose path is lost waits for another. 0
@@ -104,6 +112,20 @@ type Config struct {
 	Now func() time.Time
 }
 
+// MaxRelayNodes is how many nodes may relay for one.
+const MaxRelayNodes = signaling.MaxBy
+
+// Relaying says for whom a node relays, and how much. Whoever is in For and not
+// admitted by Config.Admission may open circuits, and nothing else.
+type Relaying struct {
+	// For is who may reach others through this node, and be reached. Those of
+	// them who are named, rather than admitted as everyone, may have it call
+	// whom they want to reach. The zero value is nobody.
+	For signaling.Admission
+	// Limits bound what is relayed; each zero means its default.
+	Limits circuit.Limits
+}
+
 func (c Config) withDefaults() (Config, error) {
 	if c.Key.IsZero() {
 		k, err := address.GenerateKey()
@@ -130,6 +152,15 @@ func (c Config) withDefaults() (Config, error) {
 		everyone := signaling.Everyone()
 		c.Admission = &everyone
 	}
+	if len(c.RelayNodes) > MaxRelayNodes {
+		return c, fmt.Errorf("%d nodes are to relay, of %d at most", len(c.RelayNodes), MaxRelayNodes)
+	}
+	for _, r := range c.RelayNodes {
+		if r.Key.IsZero() || r.Foreign != "" {
+			return c, errors.New("a node that is to relay has no key")
+		}
+	}
+	c.Relaying.Limits = c.Relaying.Limits.WithDefaults()
 	if c.KeepAlive <= 0 {
 		c.KeepAlive = 30 * time.Second
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/session"
 )
 
@@ -22,7 +23,11 @@ type Conn struct {
 
 // Via is the strategy by which the path in use was made. On the side that was
 // called it is Relay or, for everything else, empty.
-func (c *Conn) Via() Strategy { return c.Session().Path().(Strategy) }
+func (c *Conn) Via() Strategy { return pathIn(c.Session()).via }
+
+// By is the node that relays, where the path in use leads through one; else it is
+// zero, as with a TURN server.
+func (c *Conn) By() address.Key { return pathIn(c.Session()).by }
 
 // Moves is how often the connection's session has gone over to another path.
 func (c *Conn) Moves() int { return c.Session().Stats().Moves }

@@ -40,6 +40,9 @@ func (n *Node) Ping(ctx context.Context, peer address.Address) (*Conn, error) {
 	return n.open(ctx, peer, session.Echo)
 }
 
+// open opens a stream to peer, on a session that is there or on a new one. The
+// way to a node that relays, or to whom a circuit leads, never leads through a
+// relay, and is not narrowed by Config.Strategies: they are about the peer.
 func (n *Node) open(ctx context.Context, peer address.Address, kind session.Kind) (*Conn, error) {
 	if peer.Foreign != "" {
 		return nil, &ErrForeign{peer.Foreign}
@@ -64,10 +67,13 @@ func (n *Node) callFor(ctx context.Context, peer address.Address, kind session.K
 	stop := context.AfterFunc(n.ctx, cancel)
 	defer stop()
 
-	c := n.newCall(peer)
+	c, purpose := n.newCall(peer), ToConnect
+	if kind == session.Circuit {
+		c.by, c.aside, purpose = without(Strategies(), Relay), true, ToRelay
+	}
 	n.calls.add(c)
 	defer n.calls.remove(c)
-	n.events.tell(CallBegun{c.id.String(), peer.Key, ToConnect})
+	n.events.tell(CallBegun{c.id.String(), peer.Key, purpose})
 	o, failures := c.race(ctx)
 	if o.link == nil {
 		err := error(&ConnectError{Peer: peer.Key, Attempts: failures, Cause: context.Cause(ctx), Timeline: c.timeline()})
@@ -104,7 +110,7 @@ func (n *Node) nominate(c *call, o offer, kind session.Kind) (*session.Stream, e
 		return nil, err
 	}
 	keep(l)
-	s, err := n.begin(l, c.id, o.via, &c.peer)
+	s, err := n.begin(l, c.id, o.via, &rescuer{node: n, peer: c.peer, by: c.by})
 	if err != nil {
 		return nil, err
 	}

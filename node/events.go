@@ -136,13 +136,13 @@ const maxToldBrokers = 256
 
 // begun tells of a new session.
 func (e *events) begun(s *session.Session) {
-	stats, via := s.Stats(), s.Path().(Strategy)
+	stats, p := s.Stats(), pathIn(s)
 	_, remote := s.Addrs()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.number++
 	e.sessions[s] = &told{number: e.number, since: time.Now(), alive: true, moves: stats.Moves}
-	e.say(Connected{e.number, s.Peer(), s.Opener(), via, remote})
+	e.say(Connected{e.number, s.Peer(), s.Opener(), p.via, p.by, remote})
 }
 
 // look tells what has changed on a session's path. Those who call it come in
@@ -158,7 +158,8 @@ func (e *events) look(s *session.Session) {
 	if stats.Moves != t.moves {
 		t.moves, t.alive = stats.Moves, true
 		_, remote := s.Addrs()
-		e.say(PathMoved{t.number, s.Peer(), s.Path().(Strategy), remote})
+		p := pathIn(s)
+		e.say(PathMoved{t.number, s.Peer(), p.via, p.by, remote})
 	}
 	if over(s) || stats.Alive == t.alive {
 		return

@@ -88,7 +88,7 @@ func (e *ConnectError) Hint() string {
 	case errors.Is(e, signaling.ErrNoAnswer):
 		return "check that the peer runs and admits this node"
 	}
-	return "forward a TCP port on either router and name it with --port there"
+	return "forward a TCP port on either router and name it with --port there, or have a relay carry it with --turn or --relay"
 }
 
 // LANHint says what a peer on this LAN needs to be found there; "" where it was

@@ -53,6 +53,7 @@ const (
 	ToConnect CallPurpose = "connect" // Connect or Ping
 	ToRescue  CallPurpose = "rescue"  // the path of a session was lost
 	ToImprove CallPurpose = "improve" // a session runs through a relay
+	ToRelay   CallPurpose = "relay"   // a node is to relay, or is to be led to
 )
 
 // CallBegun is the beginning of a call of ours. Call names it until it ends.
@@ -85,7 +86,8 @@ type Connected struct {
 	Session int
 	Peer    address.Key
 	Opener  bool
-	Via     Strategy // as Conn.Via
+	Via     Strategy    // as Conn.Via
+	By      address.Key // as Conn.By
 	Remote  net.Addr
 }
 
@@ -106,6 +108,7 @@ type PathMoved struct {
 	Session int
 	Peer    address.Key
 	Via     Strategy
+	By      address.Key
 	Remote  net.Addr
 }
 

@@ -20,6 +20,14 @@ const maxHosted = 8
 // answerRelay answers a P2P_RELAY: it goes to where a relay leads to the
 // sender, or has the sender come to us at a relay of ours.
 func (n *Node) answerRelay(ctx context.Context, in signaling.In) {
+	if n.admission().Level(in.From) == signaling.Stranger { // circuits are all that it may have
+		_ = n.exchange.Refuse(ctx, in, signaling.RefusedPolicy, "")
+		return
+	}
+	if in.Message.Relay.By != nil {
+		n.answerCircuit(ctx, in)
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
 	defer cancel()
 	m := in.Message.Relay

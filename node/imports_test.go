@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"node/session":            {"address", "node/link"},
 	"node/relay":              {"nat/errno"},
 	"node/relay/coturn":       {},
+	"node/circuit":            {"address", "node/link", "signaling"},
 	"node/memory":             {},
 	"node/netwatch":           {},
 	"node/nickname":           {"address", "signaling", "signaling/mqtt"},
@@ -48,7 +49,7 @@ var mayImport = map[string][]string{
 	"node/code":               {"address", "signaling", "signaling/mqtt"},
 	"node/api":                {"address", "nat", "nat/probe", "node", "node/link", "node/session"},
 	"node": {
-		"address", "nat", "nat/errno", "nat/portmap", "nat/probe", "node/lan", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
+		"address", "nat", "nat/errno", "nat/portmap", "nat/probe", "node/circuit", "node/lan", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 	"cmd/sallyport/internal/serve": {

@@ -31,7 +31,7 @@ func (n *Node) serveLAN() {
 	}
 	s, err := lan.Serve(lan.Config{
 		Key: n.cfg.Key, TCP: n.warm.port, Links: n.links, Logger: n.log, Now: n.cfg.Now,
-		Admit: func(k address.Key) bool { return n.admission().Level(k) != signaling.Stranger },
+		Admit: func(k address.Key) bool { return n.gate(k) != signaling.Stranger },
 	})
 	if err != nil {
 		n.log.Warn("this node can't be found on the LAN", "error", err)

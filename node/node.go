@@ -9,8 +9,8 @@
 //
 // Every connection is TLS 1.3 between two proven keys, over a TCP connection
 // that leads straight from one machine to the other, or through a relay where
-// Config.Relays names one and nothing else works. It is a net.Conn, so that what
-// was written for TCP works over it unchanged.
+// Config.Relays or Config.RelayNodes names one and nothing else works. It is a
+// net.Conn, so that what was written for TCP works over it unchanged.
 //
 // # Servers and clients
 //
@@ -84,6 +84,7 @@ type Node struct {
 	reflect  *reflector.Budget
 	calls    *calls      // our own attempts, by token
 	sessions *sessions   // of both directions
+	circuits *circuits   // that we relay, take, or wait for
 	answers  *answered   // nominations that we have taken, and dials that we owe
 	tuples   *tuples     // four-tuples of the warm port that are in use
 	counters *counters   // port counters of our NATs
@@ -142,7 +143,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		ownBrokers: ownBrokers,
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
-		calls:    newCalls(), sessions: newSessions(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
+		calls:    newCalls(), sessions: newSessions(), circuits: newCircuits(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
 		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), hosting: make(chan struct{}, maxHosted), health: newHealth(), events: newEvents(), since: time.Now(),
 		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1), surveys: make(chan *survey), ready: make(chan struct{}),
 	}
@@ -195,7 +196,7 @@ func (n *Node) startSignaling() error {
 	n.reflect = reflector.New(reflector.Config{Birthday: n.cfg.Birthday})
 	n.exchange, err = signaling.NewExchange(signaling.Config{
 		Key: n.cfg.Key, Channel: channel, Self: n.Address, Handlers: maxHandlers,
-		Handler: signaling.HandlerFunc(n.handle), Now: n.cfg.Now, Logger: n.log,
+		Handler: signaling.HandlerFunc(n.handle), Also: n.beside, Now: n.cfg.Now, Logger: n.log,
 	})
 	if err != nil {
 		return errors.Join(err, channel.Close())
@@ -249,6 +250,12 @@ func (n *Node) admission() signaling.Admission {
 		return signaling.Nobody()
 	}
 	return *n.cfg.Admission
+}
+
+// gate says how far somebody may come in: who is a stranger to admission may
+// still open circuits.
+func (n *Node) gate(k address.Key) signaling.Level {
+	return max(n.admission().Level(k), n.beside(k))
 }
 
 // ID is the node's key.

@@ -45,17 +45,27 @@ func playNode(ctx context.Context, r role) error {
 		}
 		cfg.Relays = append(cfg.Relays, p)
 	}
+	for _, text := range r.By {
+		a, err := address.Parse(text)
+		if err != nil {
+			return err
+		}
+		cfg.RelayNodes = append(cfg.RelayNodes, a)
+	}
+	if len(r.RelayFor) > 0 {
+		keys, err := parseKeys(r.RelayFor)
+		if err != nil {
+			return err
+		}
+		cfg.Relaying.For = signaling.Only(keys...)
+	}
 	for _, b := range r.Brokers {
 		cfg.Brokers = append(cfg.Brokers, address.Broker{URL: b})
 	}
 	if r.Nobody || len(r.Allow) > 0 {
-		var keys []address.Key
-		for _, s := range r.Allow {
-			k, err := address.ParseKey(s)
-			if err != nil {
-				return err
-			}
-			keys = append(keys, k)
+		keys, err := parseKeys(r.Allow)
+		if err != nil {
+			return err
 		}
 		only := signaling.Only(keys...)
 		cfg.Admission = &only
@@ -86,6 +96,17 @@ func playNode(ctx context.Context, r role) error {
 		say(p.obey(ctx, o))
 	}
 	return nil
+}
+
+func parseKeys(ids []string) (keys []address.Key, err error) {
+	for _, s := range ids {
+		k, err := address.ParseKey(s)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
 }
 
 func healthText(errs ...error) string {
@@ -184,7 +205,7 @@ func (p *player) obey(ctx context.Context, o order) reply {
 		}
 		return r
 	}
-	r.Via, r.Remote, r.Usable = c.Via(), c.RemoteAddr().String(), c.Took()
+	r.Via, r.By, r.Remote, r.Usable = c.Via(), c.By().String(), c.RemoteAddr().String(), c.Took()
 	for _, e := range c.Timeline() {
 		r.Log = append(r.Log, fmt.Sprintf("%v %s %s", e.At.Round(time.Millisecond/10), e.Strategy, e.What))
 	}

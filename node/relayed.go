@@ -3,7 +3,10 @@ package node
 import (
 	"net"
 
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/circuit"
 	"github.com/sallyport-net/sallyport/node/relay"
+	"github.com/sallyport-net/sallyport/node/session"
 )
 
 // relayed is a connection to a relay that leads to a peer: what it is connected
@@ -23,6 +26,31 @@ func isRelayed(c net.Conn) bool {
 		c = beneath.NetConn()
 	}
 }
+
+// carriedBy gives the node that relays, where c runs over a circuit: else none.
+func carriedBy(c net.Conn) (by address.Key) {
+	for {
+		if circuit, ok := c.(*circuit.Conn); ok {
+			return circuit.By()
+		}
+		beneath, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return address.Key{}
+		}
+		c = beneath.NetConn()
+	}
+}
+
+// path is what is known of a link that carries a session, or did.
+type path struct {
+	via Strategy
+	by  address.Key // the node that relays; zero where none does
+}
+
+func pathOf(c net.Conn, via Strategy) path { return path{via, carriedBy(c)} }
+
+// pathIn is the one in use, or the last one.
+func pathIn(s *session.Session) path { return s.Path().(path) }
 
 // NetConn is the connection beneath.
 func (r relayed) NetConn() net.Conn { return r.Conn }

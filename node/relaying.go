@@ -38,7 +38,8 @@ const (
 	maxRelayed = 16
 )
 
-// relay meets the peer at a relay of ours, or at one of the peer's.
+// relay meets the peer at a relay of ours, or at one of the peer's: a server or
+// a node.
 func (c *call) relay(ctx context.Context) error {
 	head := time.NewTimer(relayAfter)
 	defer head.Stop()
@@ -52,22 +53,9 @@ func (c *call) relay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, failed := c.node.allocate(ctx, externals(c.peer), func(format string, args ...any) { c.note(Relay, format, args...) })
-	var t terms
-	l, err := c.meet(ctx, a, brokers, &t)
+	l, err := c.anyRelay(ctx, brokers)
 	if err != nil {
-		switch {
-		case a != nil:
-			_ = a.Close()
-		case failed != nil:
-			return failed
-		case errors.Is(err, signaling.ErrRefused):
-			return notTried("no relay is configured, neither here nor there")
-		}
-		return t.explain(err)
-	}
-	if a != nil {
-		a.Retire()
+		return err
 	}
 	grace := time.NewTimer(relayGrace)
 	defer grace.Stop()
@@ -80,6 +68,28 @@ func (c *call) relay(ctx context.Context) error {
 	}
 	c.offer(l, Relay)
 	return nil
+}
+
+// atServer meets the peer at a TURN server of ours, or at one of the peer's.
+func (c *call) atServer(ctx context.Context, brokers []address.Broker) (*link.Link, error) {
+	a, failed := c.node.allocate(ctx, externals(c.peer), func(format string, args ...any) { c.note(Relay, format, args...) })
+	var t terms
+	l, err := c.meet(ctx, a, brokers, &t)
+	if err != nil {
+		switch {
+		case a != nil:
+			_ = a.Close()
+		case failed != nil:
+			return nil, failed
+		case errors.Is(err, signaling.ErrRefused):
+			return nil, errNowhere
+		}
+		return nil, t.explain(err)
+	}
+	if a != nil {
+		a.Retire()
+	}
+	return l, nil
 }
 
 // externals are the addresses from which peer's connections come: the public

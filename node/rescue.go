@@ -27,6 +27,7 @@ var upgrades = []time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Seco
 type rescuer struct {
 	node      *Node
 	peer      address.Address // as it was known last; the rescue's alone after begin
+	by        []Strategy      // that may be used
 	upgrading atomic.Bool
 }
 
@@ -44,7 +45,7 @@ func (r *rescuer) rescue(s *session.Session) {
 		if try%2 == 0 {
 			peer.V4, peer.V6 = nil, nil
 		}
-		err := r.move(n.ctx, s, peer, n.cfg.Strategies, ToRescue)
+		err := r.move(n.ctx, s, peer, r.by, ToRescue)
 		if err == nil || errors.Is(err, session.ErrGone) {
 			return
 		}
@@ -99,7 +100,7 @@ func (r *rescuer) move(ctx context.Context, s *session.Session, peer address.Add
 		return err
 	}
 	keep(l)
-	if err := s.Resume(ctx, l, o.via); err != nil {
+	if err := s.Resume(ctx, l, pathOf(l, o.via)); err != nil {
 		return err
 	}
 	n.log.Info("session goes on", "peer", peer.Key.Short(), "via", string(o.via), "remote", l.RemoteAddr(), "took", time.Since(c.begun))
@@ -109,17 +110,17 @@ func (r *rescuer) move(ctx context.Context, s *session.Session, peer address.Add
 // moved looks for something better when a session runs through a relay.
 func (r *rescuer) moved(s *session.Session) {
 	n := r.node
-	if s.Path() != Relay || r.upgrading.Swap(true) {
+	if pathIn(s).via != Relay || r.upgrading.Swap(true) {
 		return
 	}
-	better := slices.DeleteFunc(slices.Clone(n.cfg.Strategies), func(s Strategy) bool { return s == Relay })
+	better := without(r.by, Relay)
 	if len(better) == 0 {
 		return
 	}
 	n.spawn(func() {
 		defer r.upgrading.Store(false)
 		for try := 0; r.rest(s, upgrades[min(try, len(upgrades)-1)]); try++ {
-			if s.Path() != Relay {
+			if pathIn(s).via != Relay {
 				return
 			}
 			if !s.Stats().Alive {
@@ -132,6 +133,10 @@ func (r *rescuer) moved(s *session.Session) {
 			}
 		}
 	})
+}
+
+func without(list []Strategy, one Strategy) []Strategy {
+	return slices.DeleteFunc(slices.Clone(list), func(s Strategy) bool { return s == one })
 }
 
 func over(s *session.Session) bool {

@@ -24,7 +24,7 @@ func (e *HopelessError) Unwrap() error { return e.Last }
 
 // Hint is the one change that would help.
 func (e *HopelessError) Hint() string {
-	return "forward a TCP port on either router and name it with --port there"
+	return "forward a TCP port on either router and name it with --port there, or have a relay carry it with --turn or --relay"
 }
 
 // final reports whether another round would meet the same.

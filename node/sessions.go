@@ -59,9 +59,12 @@ func (l *sessions) all(ok func(*session.Session) bool) []*session.Session {
 	return found
 }
 
-// reuse opens a stream on a session with peer, if one is alive.
+// reuse opens a stream on a session with peer, if one is alive that will do.
 func (n *Node) reuse(peer address.Key, kind session.Kind) *Conn {
 	for _, s := range n.sessions.all(func(s *session.Session) bool { return s.Peer() == peer }) {
+		if kind == session.Circuit && pathIn(s).via == Relay {
+			continue // a circuit through a circuit helps nobody
+		}
 		if t, err := s.Open(kind); err == nil {
 			return &Conn{Stream: t, log: []Event{{What: "a stream of the session that is there"}}}
 		}
@@ -69,19 +72,17 @@ func (n *Node) reuse(peer address.Key, kind session.Kind) *Conn {
 	return nil
 }
 
-// begin makes a nominated link a session. peer is whom to call when the path is
-// lost; nil at the acceptor.
-func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, peer *address.Address) (*session.Session, error) {
-	r := &rescuer{node: n}
+// begin makes a nominated link a session. r calls again when the path is lost; it
+// is nil at the acceptor.
+func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, r *rescuer) (*session.Session, error) {
 	cfg := session.Config{
-		Opener: peer != nil, Attempt: attempt, Path: via, Logger: n.log,
+		Opener: r != nil, Attempt: attempt, Path: pathOf(l, via), Logger: n.log,
 		SilentLife: n.cfg.HoldOn, CutLife: min(n.cfg.HoldOn, mostCutLife),
 		Accept: n.take, Back: n.events.look, Moved: n.events.look,
-		Lost:  func(s *session.Session) { n.events.look(s); n.doubt() },
+		Lost:  func(s *session.Session) { n.events.look(s); n.doubt(); n.checkThrough(s.Peer()) },
 		Ended: func(s *session.Session) { n.sessions.remove(s); n.events.ended(s) },
 	}
-	if peer != nil {
-		r.peer = *peer
+	if r != nil {
 		cfg.Need = func(s *session.Session) { n.during(func() { r.rescue(s) }) }
 		cfg.Moved = func(s *session.Session) { n.events.look(s); r.moved(s) }
 	}
@@ -97,7 +98,7 @@ func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, peer *address
 	if n.ctx.Err() != nil {
 		s.Abandon()
 	}
-	if peer != nil {
+	if r != nil {
 		r.moved(s)
 	}
 	return s, nil
@@ -107,7 +108,11 @@ func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, peer *address
 func (n *Node) take(t *session.Stream) error {
 	admission := n.admission()
 	switch {
-	case n.ctx.Err() != nil, admission.Level(t.Peer()) == signaling.Stranger:
+	case n.ctx.Err() != nil:
+		return link.ErrRefused
+	case t.Kind() == session.Circuit:
+		return n.takeCircuit(t)
+	case admission.Level(t.Peer()) == signaling.Stranger:
 		return link.ErrRefused
 	case t.Kind() == session.Echo:
 		if !n.spawn(func() { n.echo(t) }) {
@@ -136,7 +141,7 @@ func (n *Node) resume(l *link.Conn) {
 		request.Unknown()
 		return
 	}
-	if err := s.Answer(request, acceptedVia(l)); err != nil {
+	if err := s.Answer(request, pathOf(l, acceptedVia(l))); err != nil {
 		n.log.Info("not resumed", "peer", l.Peer().Short(), "error", err)
 	}
 }
@@ -160,6 +165,14 @@ func (n *Node) doubt() {
 // changed.
 func (n *Node) checkSessions() {
 	for _, s := range n.sessions.all(func(*session.Session) bool { return true }) {
+		s.Check()
+	}
+}
+
+// checkThrough does the same for those that run through a node which cannot be
+// heard any more.
+func (n *Node) checkThrough(relay address.Key) {
+	for _, s := range n.sessions.all(func(s *session.Session) bool { return pathIn(s).by == relay }) {
 		s.Check()
 	}
 }

@@ -16,10 +16,11 @@ type SessionState struct {
 	Peer          address.Key
 	Opener        bool // whether we called
 	Since         time.Time
-	Via           Strategy // of the path in use, as Conn.Via
-	Local, Remote net.Addr // of the path in use, or of the last one
-	Alive         bool     // the path works, as far as is known
-	Moves         int      // how often the session has gone over to another path
+	Via           Strategy    // of the path in use, as Conn.Via
+	By            address.Key // as Conn.By
+	Local, Remote net.Addr    // of the path in use, or of the last one
+	Alive         bool        // the path works, as far as is known
+	Moves         int         // how often the session has gone over to another path
 	RTT           time.Duration
 	// Sent and Received are bytes of the application: those that streams have
 	// taken, and those that have come.
@@ -34,7 +35,7 @@ func (n *Node) Sessions() []SessionState {
 		st := s.Stats()
 		local, remote := s.Addrs()
 		all[k] = SessionState{
-			Number: about[k].number, Peer: s.Peer(), Opener: s.Opener(), Since: about[k].since, Via: s.Path().(Strategy),
+			Number: about[k].number, Peer: s.Peer(), Opener: s.Opener(), Since: about[k].since, Via: pathIn(s).via, By: pathIn(s).by,
 			Local: local, Remote: remote, Alive: st.Alive, Moves: st.Moves, RTT: st.RTT, Sent: st.Sent, Received: st.Received,
 		}
 	}

@@ -37,7 +37,7 @@ func (t *tuples) take(remotes []netip.AddrPort) (release func(), ok bool) {
 func (t *tuples) hold(c net.Conn) net.Conn {
 	local, _ := c.LocalAddr().(*net.TCPAddr)
 	remote, _ := c.RemoteAddr().(*net.TCPAddr)
-	if local == nil || remote == nil || local.Port != int(t.port) {
+	if local == nil || remote == nil || local.Port != int(t.port) || isRelayed(c) {
 		return c
 	}
 	a := remote.AddrPort()

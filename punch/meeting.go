@@ -75,7 +75,7 @@ func (e *ImpossibleError) Hint() string {
 	if e.Caller.NAT == nat.Blocked {
 		return "this network blocks the connection: try another network"
 	}
-	return "forward a TCP port on either router and name it with --port there"
+	return "forward a TCP port on either router and name it with --port there, or have a relay carry it with --turn or --relay"
 }
 
 // Choose decides how caller and callee meet, from what is known of both. It

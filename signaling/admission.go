@@ -51,6 +51,9 @@ func (a Admission) Level(sender address.Key) Level {
 	return Stranger
 }
 
+// IsZero reports whether nobody is admitted.
+func (a Admission) IsZero() bool { return !a.everyone && len(a.listed) == 0 }
+
 // Everyone reports whether everyone is admitted.
 func (a Admission) Everyone() bool { return a.everyone }
 

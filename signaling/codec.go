@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/signaling/seal"
 )
 
@@ -19,6 +21,7 @@ const (
 	MaxDelay     = 60_000 // ms
 	MaxFire      = 10_000 // ms
 	MaxDial      = 6      // addresses in Direct, and in Relay
+	MaxBy        = 3      // nodes in Relay
 	MaxMappings  = 16     // addresses in each list of Punch
 	MaxRound     = 100
 	MaxDetail    = 200     // bytes
@@ -179,6 +182,9 @@ func (r Relay) validate(answers bool) error {
 	if r.Secret.IsZero() {
 		return errors.New("no secret")
 	}
+	if r.By != nil {
+		return r.validateBy(answers)
+	}
 	least := 0
 	if answers || r.Loan != nil {
 		least = 1
@@ -187,6 +193,27 @@ func (r Relay) validate(answers bool) error {
 		return err
 	}
 	return r.Loan.validate()
+}
+
+// validateBy checks a section that is about nodes that relay.
+func (r Relay) validateBy(answers bool) error {
+	switch {
+	case len(r.Dial) > 0 || r.Loan != nil:
+		return errors.New("nodes that relay, beside endpoints at a relay")
+	case answers && len(r.By) == 0, len(r.By) > MaxBy:
+		return fmt.Errorf("%d nodes in \"by\", at most %d", len(r.By), MaxBy)
+	}
+	for k, a := range r.By {
+		switch {
+		case a.Key.IsZero() || a.Foreign != "":
+			return errors.New("a node in \"by\" has no key")
+		case len(a.Interfaces()) > 0 || a.MachineID != "":
+			return errors.New("a node in \"by\" has more than brokers and a key")
+		case slices.ContainsFunc(r.By[:k], func(b address.Address) bool { return b.Key == a.Key }):
+			return errors.New("a node stands twice in \"by\"")
+		}
+	}
+	return nil
 }
 
 func (l Loan) validate() error {

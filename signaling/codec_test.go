@@ -241,6 +241,68 @@ func TestRelayAskedFor(t *testing.T) {
 	}
 }
 
+// byNodes is a message about nodes that relay.
+func byNodes(t testing.TB, by ...address.Address) Message {
+	m := message(t, KindRelay)
+	m.Relay = &Relay{Secret: ID{3}, By: append([]address.Address{}, by...)}
+	return m
+}
+
+// introduced is a node as others are told of it.
+func introduced(t testing.TB, number byte) address.Address {
+	return address.Address{Brokers: []address.Broker{{Index: 1}}, Key: testKey(t, number).Public()}
+}
+
+// A message may name nodes that relay, or ask for such: an empty list is another
+// thing than none.
+func TestNodesThatRelay(t *testing.T) {
+	full := testAddress(testKey(t, 5).Public())
+	answer := func(m Message) Message {
+		m.Answers, m.Heard = ID{4}, 1
+		return m
+	}
+	for name, c := range map[string]struct {
+		m    Message
+		want string // of the error
+	}{
+		"none, as a question": {byNodes(t), ""},
+		"none, as an answer":  {answer(byNodes(t)), `0 nodes in "by"`},
+		"three":               {byNodes(t, introduced(t, 5), introduced(t, 6), introduced(t, 7)), ""},
+		"one, as an answer":   {answer(byNodes(t, introduced(t, 5))), ""},
+		"four":                {byNodes(t, introduced(t, 5), introduced(t, 6), introduced(t, 7), introduced(t, 8)), `4 nodes in "by"`},
+		"twice the same":      {byNodes(t, introduced(t, 5), introduced(t, 5)), "stands twice"},
+		"one without a key":   {byNodes(t, address.Address{Foreign: "zmUGXPOFxUBuToh"}), "no key"},
+		"one with interfaces": {byNodes(t, full), "more than brokers and a key"},
+		"beside an endpoint": {func() Message {
+			m := byNodes(t, introduced(t, 5))
+			m.Relay.Dial = endpointList("203.0.113.50:50001")
+			return m
+		}(), "beside endpoints"},
+		"beside a loan": {func() Message {
+			m := byNodes(t)
+			m.Relay.Loan = message(t, KindRelay).Relay.Loan
+			return m
+		}(), "beside endpoints"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, err := Encode(c.m)
+			if c.want != "" {
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("error %v, want %q", err, c.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := Decode(b)
+			if diff := cmp.Diff(c.m, got, sameMessage); err != nil || diff != "" || got.Relay.By == nil {
+				t.Errorf("%s came back as %+v, %v", b, got.Relay, err)
+			}
+		})
+	}
+}
+
 func TestDecodeStrictAndLax(t *testing.T) {
 	good, err := Encode(message(t, KindPunch))
 	if err != nil {
@@ -294,6 +356,13 @@ func TestDecodeStrictAndLax(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	for _, kind := range append(kinds, "P2P_LATER") {
 		body, err := Encode(message(f, kind))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(body)
+	}
+	for _, m := range []Message{byNodes(f), byNodes(f, introduced(f, 5), introduced(f, 6))} {
+		body, err := Encode(m)
 		if err != nil {
 			f.Fatal(err)
 		}

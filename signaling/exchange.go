@@ -36,6 +36,10 @@ type Config struct {
 	Self func() address.Address
 	// Admission says who is answered until Admit is called. Default nobody.
 	Admission Admission
+	// Also says how far a sender is trusted beside Admission, at the moment: the
+	// higher of the two counts. It is called for every message and must not
+	// block. Default: nobody is.
+	Also func(address.Key) Level
 	// Handler gets what is delivered. Default: everything but GET_ADDR is
 	// refused as unsupported.
 	Handler Handler
@@ -113,7 +117,7 @@ func NewExchange(config Config) (*Exchange, error) {
 		waiting:  make(map[question]*waiter),
 	}
 	x.inbox = NewInbox(InboxConfig{
-		Key: config.Key, Admission: config.Admission, Now: config.Now, Asked: x.asked,
+		Key: config.Key, Admission: config.Admission, Also: config.Also, Now: config.Now, Asked: x.asked,
 	})
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	x.work.Go(x.read)

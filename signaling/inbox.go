@@ -62,8 +62,9 @@ type Inbox struct {
 // InboxConfig is what an Inbox needs.
 type InboxConfig struct {
 	Key       address.PrivateKey
-	Admission Admission        // default nobody
-	Now       func() time.Time // the wall clock; default time.Now
+	Admission Admission               // default nobody
+	Also      func(address.Key) Level // beside Admission; default nobody
+	Now       func() time.Time        // the wall clock; default time.Now
 	// Asked reports whether from was asked the question, and the answer is
 	// still awaited. Default: nothing was asked.
 	Asked func(from address.Key, question ID) bool
@@ -81,6 +82,9 @@ type allowance struct {
 func NewInbox(config InboxConfig) *Inbox {
 	if config.Now == nil {
 		config.Now = time.Now
+	}
+	if config.Also == nil {
+		config.Also = func(address.Key) Level { return Stranger }
 	}
 	if config.Asked == nil {
 		config.Asked = func(address.Key, ID) bool { return false }
@@ -188,7 +192,7 @@ func (x *Inbox) Open(d Delivery) (In, Verdict) {
 
 	now := x.config.Now()
 	in := In{Message: m, From: from, Broker: d.Broker, At: d.At, heard: heard(now, d.At, m.Delay)}
-	in.Level = x.admission.Load().Level(from)
+	in.Level = max(x.admission.Load().Level(from), x.config.Also(from))
 	if !m.Answers.IsZero() {
 		if !x.config.Asked(from, m.Answers) {
 			return drop(&c.unasked)

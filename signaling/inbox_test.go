@@ -366,3 +366,29 @@ func BenchmarkInboxFlood(b *testing.B) {
 	}
 	b.ReportMetric(float64(p.box.Stats().Unsealed)/float64(b.N), "opened/op")
 }
+
+// Who is trusted for the moment gets in beside the admission, as far as that, and
+// the higher of the two counts.
+func TestAlsoBesideAdmission(t *testing.T) {
+	listed, guest, stranger := testKey(t, 3), testKey(t, 4), testKey(t, 5)
+	also := map[address.Key]Level{guest.Public(): Open, listed.Public(): Open}
+	x := NewInbox(InboxConfig{
+		Key: testKey(t, 2), Admission: Only(listed.Public()), Now: func() time.Time { return noon },
+		Also: func(k address.Key) Level { return also[k] },
+	})
+	p := &post{t: t, box: x, now: noon}
+	for n, c := range []struct {
+		sender  address.PrivateKey
+		verdict Verdict
+		level   Level
+	}{{listed, Fresh, Listed}, {guest, Fresh, Open}, {stranger, Drop, Stranger}} {
+		in, verdict := p.arrives(1, p.sealed(c.sender, p.question(c.sender, n+1, noon)))
+		if verdict != c.verdict || in.Level != c.level {
+			t.Errorf("sender %d: %v at level %v", n, verdict, in.Level)
+		}
+	}
+	delete(also, guest.Public())
+	if _, verdict := p.arrives(1, p.sealed(guest, p.question(guest, 9, noon))); verdict != Drop {
+		t.Errorf("the guest of before gets %v", verdict)
+	}
+}

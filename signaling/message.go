@@ -98,10 +98,17 @@ type Direct struct {
 // Relay asks the recipient to come to the sender at a relay, or answers that
 // the sender may come to us at one. A question that names no endpoint asks for
 // such an answer.
+//
+// With By it is about nodes that relay, and about nothing else: a question asks
+// the recipient to let the sender be brought by one of these, or, where the list
+// is empty, to name some; the answer names those that may bring the sender.
 type Relay struct {
 	Secret Secret           `json:"secret"`
 	Dial   []netip.AddrPort `json:"dial,omitempty"` // the sender's endpoints on relays, best first, at most 6
 	Loan   *Loan            `json:"loan,omitempty"` // for a recipient who cannot dial them
+	// By are nodes that relay, at most 3: their keys, and the brokers on which
+	// they are found. They tell their interfaces themselves, to whom they admit.
+	By []address.Address `json:"by,omitzero"`
 }
 
 // Loan opens a TURN server, for some minutes, to a recipient whose network lets

@@ -116,7 +116,7 @@ func (a *app) ownAddress(ctx context.Context, f *nodeFlags) (self address.Addres
 		self, err = address.Parse(st.Address.Address)
 		return self, nil, err
 	}
-	cfg, err := a.nodeConfig(f)
+	cfg, err := a.nodeConfig(ctx, f)
 	if err != nil {
 		return self, nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/sallyport-net/sallyport/address"
@@ -11,8 +12,11 @@ import (
 // parseAllow reads --allow: everyone, nobody, or node ids (an address in its
 // compact form will do); everyone may stand beside ids, which then count as
 // listed.
-func parseAllow(list string) (signaling.Admission, error) {
-	const hint = "try --allow everyone, --allow nobody or --allow ID,ID"
+func parseAllow(list string) (signaling.Admission, error) { return parseWho("--allow", list) }
+
+// parseWho reads the list of a flag as --allow takes it.
+func parseWho(flag, list string) (signaling.Admission, error) {
+	hint := fmt.Sprintf("try %[1]s everyone, %[1]s nobody or %[1]s ID,ID", flag)
 	var keys []address.Key
 	var everyone, nobody bool
 	for word := range strings.SplitSeq(list, ",") {
@@ -24,17 +28,17 @@ func parseAllow(list string) (signaling.Admission, error) {
 		default:
 			a, err := address.Parse(word)
 			if err != nil {
-				return signaling.Admission{}, misused(hint, "--allow: %v", err)
+				return signaling.Admission{}, misused(hint, "%s: %v", flag, err)
 			}
 			if a.Key.IsZero() {
-				return signaling.Admission{}, misused(hint, "--allow: node id %q is not a key, so nobody can prove to be that node", a.Foreign)
+				return signaling.Admission{}, misused(hint, "%s: node id %q is not a key, so nobody can prove to be that node", flag, a.Foreign)
 			}
 			keys = append(keys, a.Key)
 		}
 	}
 	switch {
 	case nobody && (everyone || len(keys) > 0):
-		return signaling.Admission{}, misused(hint, "--allow: nobody stands alone")
+		return signaling.Admission{}, misused(hint, "%s: nobody stands alone", flag)
 	case nobody:
 		return signaling.Nobody(), nil
 	case everyone:

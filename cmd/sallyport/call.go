@@ -41,6 +41,7 @@ type peerConn interface {
 	WaitClosed()
 	Peer() address.Key
 	Via() node.Strategy
+	By() address.Key
 	Took() time.Duration
 }
 
@@ -54,7 +55,7 @@ func (a *app) dial(ctx context.Context, f *nodeFlags, target string, connect fun
 	if peer.Foreign != "" {
 		return nil, misused("ask the peer for its Sallyport address", "%v", &node.ErrForeign{ID: peer.Foreign})
 	}
-	cfg, err := a.callerConfig(f, peer)
+	cfg, err := a.callerConfig(ctx, f, peer)
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +86,8 @@ func (a *app) dial(ctx context.Context, f *nodeFlags, target string, connect fun
 
 // callerConfig is a node's that only calls: nobody needs to find it, so that it
 // meets the peer on the peer's brokers unless told otherwise.
-func (a *app) callerConfig(f *nodeFlags, peer address.Address) (node.Config, error) {
-	cfg, err := a.nodeConfig(f)
+func (a *app) callerConfig(ctx context.Context, f *nodeFlags, peer address.Address) (node.Config, error) {
+	cfg, err := a.nodeConfig(ctx, f)
 	if err != nil {
 		return cfg, err
 	}
@@ -166,7 +167,7 @@ func verdict(conn peerConn) error {
 }
 
 func connectedOf(c peerConn) connectedEvent {
-	return connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), milliseconds(c.Took())}
+	return connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), milliseconds(c.Took()), id(c.By())}
 }
 
 func (a *app) tellConnected(e connectedEvent) {
@@ -178,10 +179,14 @@ func (a *app) tellConnected(e connectedEvent) {
 	if err != nil {
 		return
 	}
-	a.say("Connected with %s at %s, %s, in %.0f ms.", peer.Short(), e.Remote, viaWords(node.Strategy(e.Via)), e.MS)
+	a.say("Connected with %s at %s, %s, in %.0f ms.", peer.Short(), e.Remote, viaWords(node.Strategy(e.Via), e.By), e.MS)
 }
 
-func viaWords(s node.Strategy) string {
+// viaWords says by which way a connection goes; by is the id of a node that relays.
+func viaWords(s node.Strategy, by string) string {
+	if by != "" {
+		return "through node " + by + ", which relays"
+	}
 	switch s {
 	case node.LAN:
 		return "on the local network"
@@ -203,6 +208,15 @@ type connectedEvent struct {
 	Remote string  `json:"remote"`
 	Peer   string  `json:"peer"`
 	MS     float64 `json:"ms"`
+	By     string  `json:"by,omitempty"` // the id of the node that relays
+}
+
+// id is that of a key; "" where there is none.
+func id(k address.Key) string {
+	if k.IsZero() {
+		return ""
+	}
+	return k.String()
 }
 
 // close ends the connection and the node.

@@ -66,6 +66,9 @@ func (n *nodeCommand) check() error {
 	if _, err := parseAllow(n.allow); err != nil {
 		return err
 	}
+	if _, err := n.relay.relaying(); err != nil {
+		return err
+	}
 	_, err := parseBirthday(n.birth)
 	return err
 }

@@ -105,8 +105,8 @@ func (d *demo) call(ctx context.Context, m *stage.Machine, target string) error 
 // the connection is there.
 func (d *demo) retell(line []byte) bool {
 	var e struct {
-		Event, Strategy, What, Via, Remote, Error, Hint string
-		MS                                              float64
+		Event, Strategy, What, Via, By, Remote, Error, Hint string
+		MS                                                  float64
 	}
 	if json.Unmarshal(line, &e) != nil {
 		return false
@@ -115,7 +115,7 @@ func (d *demo) retell(line []byte) bool {
 	case "step":
 		d.tell("  %6.0f ms  %-8s %s", e.MS, e.Strategy, e.What)
 	case "connected":
-		d.tell("\nConnected %s with %s after %.0f ms.", viaWords(node.Strategy(e.Via)), e.Remote, e.MS)
+		d.tell("\nConnected %s with %s after %.0f ms.", viaWords(node.Strategy(e.Via), e.By), e.Remote, e.MS)
 		return true
 	case "failed", "error":
 		d.tell("  %s", fmt.Sprintf("failed: %s", line))

@@ -22,6 +22,7 @@ type nodeFlags struct {
 	brokers    []string
 	stun       []string
 	turn       []string
+	relays     []string
 	registries []string
 	interfaces []string
 	port       uint16
@@ -39,11 +40,11 @@ type nodeFlags struct {
 
 // nodeOnly are the flags of the node command and of up that a configuration file may hold
 // as well, while other commands read it.
-var nodeOnly = []string{"echo", "forward", "exec", "allow-forward", "allow-listen", "allow", "birthday", "listen"}
+var nodeOnly = []string{"echo", "forward", "exec", "allow-forward", "allow-listen", "allow", "birthday", "relay-for", "relay-rate", "listen"}
 
 // ofNodes are the flags that say how a node is: with one of them, a command starts
 // a node of its own, whether or not one runs in the background.
-var ofNodes = []string{"key", "broker", "stun", "turn", "interface", "port", "portmap", "no-lan", "strategies", "config"}
+var ofNodes = []string{"key", "broker", "stun", "turn", "relay", "interface", "port", "portmap", "no-lan", "strategies", "config"}
 
 func (f *nodeFlags) register(a *app, c *cobra.Command) {
 	fs := c.Flags()
@@ -51,6 +52,7 @@ func (f *nodeFlags) register(a *app, c *cobra.Command) {
 	fs.StringSliceVar(&f.brokers, "broker", nil, "signalling broker: a `URL` (tcp, mqtts, ws, wss) or a number in the well-known list; repeatable (default: the public ones that follow from the key)")
 	fs.StringSliceVar(&f.stun, "stun", nil, "STUN server as `HOST:PORT`; repeatable (default: public ones)")
 	fs.StringSliceVar(&f.turn, "turn", nil, "relay of last resort as a `URL` (turn:SECRET@HOST:PORT or turn:USER:PASSWORD@HOST:PORT, percent-encoded; turns: for TLS), for calls of and to this node; repeatable, best first (default: none)")
+	fs.StringArrayVar(&f.relays, "relay", nil, "node that relays where nothing else works, as a `TARGET` (an address, an id, a nickname or a contact), for calls of and to this node; it runs with --relay-for; up to three times, best first (default: none)")
 	fs.StringSliceVar(&f.registries, "registry", nil, "registry of nicknames as a `URL` (http://HOST:PORT#KEY, for .peer) or SUFFIX=URL; repeatable (default: none)")
 	fs.StringSliceVar(&f.interfaces, "interface", nil, "network interface to use, by `NAME`; repeatable, best first (default: all that lead somewhere)")
 	fs.Uint16Var(&f.port, "port", 0, "TCP port `N` to listen on and to punch from (default: any)")
@@ -94,6 +96,9 @@ func (f *nodeFlags) check() error {
 		}
 	}
 	if _, err := f.parseRegistries(); err != nil {
+		return err
+	}
+	if err := f.checkRelays(); err != nil {
 		return err
 	}
 	_, err = f.parseRelays()

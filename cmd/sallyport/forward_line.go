@@ -171,7 +171,7 @@ func (l *line) keep(ctx context.Context, anchor *node.Conn) {
 func (l *line) watch(ctx context.Context, anchor *node.Conn) {
 	l.watching.Go(func() {
 		watchPath(ctx, anchor, func(e pathEvent) {
-			l.tell(api.ForwardEvent{Event: e.Event, State: e.State, Via: e.Via, Remote: e.Remote, MS: e.MS})
+			l.tell(api.ForwardEvent{Event: e.Event, State: e.State, Via: e.Via, By: e.By, Remote: e.Remote, MS: e.MS})
 		})
 	})
 }
@@ -215,7 +215,7 @@ func (l *line) redial(ctx context.Context, over bool) *node.Conn {
 				_ = anchor.SetReadDeadline(time.Time{})
 				l.settle(nil)
 				if over {
-					l.tell(api.ForwardEvent{Event: "back", Via: string(anchor.Via()), Remote: anchor.RemoteAddr().String(), MS: milliseconds(time.Since(begun))})
+					l.tell(api.ForwardEvent{Event: "back", Via: string(anchor.Via()), By: id(anchor.By()), Remote: anchor.RemoteAddr().String(), MS: milliseconds(time.Since(begun))})
 					l.watch(ctx, anchor)
 				}
 				return anchor

@@ -19,9 +19,9 @@ type forwardTeller struct {
 func (t *forwardTeller) tell(e api.ForwardEvent) {
 	switch e.Event {
 	case "connected":
-		t.tellConnected(connectedEvent{e.Event, e.Via, e.Remote, e.Peer, e.MS})
+		t.tellConnected(connectedEvent{e.Event, e.Via, e.Remote, e.Peer, e.MS, e.By})
 	case "path":
-		t.tellPath(pathEvent{e.Event, e.State, e.Via, e.Remote, e.MS})
+		t.tellPath(pathEvent{e.Event, e.State, e.Via, e.Remote, e.MS, e.By})
 	case "listening":
 		t.tellListening(e)
 	case "opened", "closed", "reset":
@@ -108,7 +108,7 @@ type resetEvent struct {
 // (after MS).
 func (t *forwardTeller) tellLine(e api.ForwardEvent) {
 	if t.json {
-		emit(t.err, lineEvent{e.Event, e.Kind, e.Via, e.Remote, e.Error, e.MS})
+		emit(t.err, lineEvent{e.Event, e.Kind, e.Via, e.By, e.Remote, e.Error, e.MS})
 		return
 	}
 	after := time.Duration(e.MS * float64(time.Millisecond)).Round(100 * time.Millisecond)
@@ -116,7 +116,7 @@ func (t *forwardTeller) tellLine(e api.ForwardEvent) {
 	case e.Event == "gone":
 		t.say("The peer is gone: %s. Calling it again; connections through it were reset.", e.Error)
 	case e.Event == "back":
-		t.say("The peer is back after %v: %s, %s.", after, e.Remote, viaWords(node.Strategy(e.Via)))
+		t.say("The peer is back after %v: %s, %s.", after, e.Remote, viaWords(node.Strategy(e.Via), e.By))
 	case e.Kind == string(remoteForward):
 		t.say("-R: %s. Trying again in %v.", e.Error, after)
 	default:
@@ -128,6 +128,7 @@ type lineEvent struct {
 	Event  string  `json:"event"`
 	Kind   string  `json:"kind,omitempty"` // remote where it is about a port at the peer
 	Via    string  `json:"via,omitempty"`
+	By     string  `json:"by,omitempty"` // the id of the node that relays
 	Remote string  `json:"remote,omitempty"`
 	Error  string  `json:"error,omitempty"`
 	MS     float64 `json:"ms,omitempty"`

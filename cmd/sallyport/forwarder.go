@@ -79,7 +79,7 @@ func (f *forwarder) run(ctx context.Context, specs []forwardSpec, reach func(con
 		return explainCut(err)
 	}
 	e := connectedOf(r.conn)
-	f.tell(api.ForwardEvent{Event: "connected", Peer: e.Peer, Via: e.Via, Remote: e.Remote, MS: e.MS})
+	f.tell(api.ForwardEvent{Event: "connected", Peer: e.Peer, Via: e.Via, By: e.By, Remote: e.Remote, MS: e.MS})
 	f.line = newLine(r, f.tell, f.explain)
 	f.running.Go(func() { f.line.keep(ctx, r.conn) })
 	for n, s := range specs {

@@ -26,6 +26,7 @@ type nodeCommand struct {
 	sinks   sinkFlags
 	allow   string
 	birth   string
+	relay   relayingFlags
 	serving sync.WaitGroup
 }
 
@@ -53,6 +54,10 @@ Beside that, "sallyport forward" of peers gets what these allow:
   --allow-forward HOST:PORT,...   TCP services that it may reach
   --allow-listen [BIND:]PORT,...  ports here that may lead to services there
 
+With --relay-for, the node relays as well: two others meet through it where nothing
+else connects them. It may sit behind a NAT, and sees ciphertext only. It prints
+the flag with which they name it.
+
 SIGTERM ends the node with exit status 0, an interrupt with 130. With --json,
 events go to standard output, one object per line: ready, then accepted, data
 (without a sink), wanted (of a forward) and ended, and address whenever the
@@ -63,6 +68,7 @@ machine's networks have changed and its address with them.`,
   sallyport node --allow-forward 127.0.0.1:80,127.0.0.1:5432
   sallyport node --echo --allow-forward 127.0.0.1:80
   sallyport node --exec 'tar x -C inbox' --allow 26vGxSb9PMjdqAkEtixBBHm6tt9o72xX4YBBHJQWsJnQb
+  sallyport node --relay-for 26vGxSb9PMjdqAkEtixBBHm6tt9o72xX4YBBHJQWsJnQb
   sallyport node < big.iso`,
 		Args: nothingElse,
 	}
@@ -84,6 +90,7 @@ func (n *nodeCommand) register(c *cobra.Command) {
 	n.sinks.register(c)
 	c.Flags().StringVar(&n.allow, "allow", "everyone", "who may connect: `WHO` is everyone, nobody, or node ids with commas between")
 	c.Flags().StringVar(&n.birth, "birthday", "listed", "for whom to dial many ports at once when a NAT leaves no other way: `WHO` is listed (those of --allow), always or never")
+	n.relay.register(c)
 }
 
 func (n *nodeCommand) run(ctx context.Context) error {
@@ -99,11 +106,14 @@ func (n *nodeCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := n.nodeConfig(&n.flags)
+	cfg, err := n.nodeConfig(ctx, &n.flags)
 	if err != nil {
 		return err
 	}
 	cfg.Admission, cfg.Birthday, cfg.Tunnels = &admission, birthday, n.sinks.tunnels()
+	if cfg.Relaying, err = n.relay.relaying(); err != nil {
+		return err
+	}
 	nd, err := n.startNode(ctx, cfg, false)
 	if err != nil {
 		return err
@@ -157,11 +167,15 @@ func (n *nodeCommand) acceptAll(ctx context.Context, nd *node.Node, serve func(n
 // announce prints the address, before anything else.
 func (n *nodeCommand) announce(self address.Address) {
 	compact := compactly(self)
+	relay := n.relay.flag(compact)
 	if n.json {
-		emit(n.out, addressEvent{"ready", self.Key.String(), self.String(), compact, n.pasteable(compact)})
+		emit(n.out, addressEvent{"ready", self.Key.String(), self.String(), compact, n.pasteable(compact), relay})
 		return
 	}
 	fmt.Fprintf(n.out, "Address: %s\nCompact: %s\nConnect: %s\n", self, compact, n.pasteable(compact))
+	if relay != "" {
+		fmt.Fprintf(n.out, "Relay:   %s\n", relay)
+	}
 }
 
 // follow tells of every address that is not as the last one, until ctx or the
@@ -176,7 +190,7 @@ func (n *nodeCommand) follow(ctx context.Context, nd *node.Node, last address.Ad
 		compact := compactly(self)
 		switch {
 		case n.json:
-			emit(n.out, addressEvent{"address", self.Key.String(), self.String(), compact, n.pasteable(compact)})
+			emit(n.out, addressEvent{"address", self.Key.String(), self.String(), compact, n.pasteable(compact), ""})
 		case !leads(self):
 			n.say("This machine has no network now; waiting for one.")
 		default:
@@ -215,6 +229,7 @@ type addressEvent struct {
 	Address string `json:"address"`
 	Compact string `json:"compact"`
 	Connect string `json:"connect"`
+	Relay   string `json:"relay,omitempty"` // the flag with which others have this node relay
 }
 
 // serve hands one connection to the sink, and tells of both ends.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
 )
 
@@ -16,6 +17,7 @@ type watched interface {
 	Alive() bool
 	Moves() int
 	Via() node.Strategy
+	By() address.Key
 	RemoteAddr() net.Addr
 }
 
@@ -33,7 +35,7 @@ func watchPath(ctx context.Context, c watched, tell func(pathEvent)) {
 			return
 		}
 		if n := c.Moves(); n != moves {
-			tell(pathEvent{"path", "moved", string(c.Via()), c.RemoteAddr().String(), since(lost)})
+			tell(pathEvent{"path", "moved", string(c.Via()), c.RemoteAddr().String(), since(lost), id(c.By())})
 			moves, alive, lost = n, true, time.Time{}
 		}
 		switch now := c.Alive(); {
@@ -42,7 +44,7 @@ func watchPath(ctx context.Context, c watched, tell func(pathEvent)) {
 			tell(pathEvent{Event: "path", State: "lost"})
 			alive = false
 		case !alive && now:
-			tell(pathEvent{"path", "back", string(c.Via()), c.RemoteAddr().String(), since(lost)})
+			tell(pathEvent{"path", "back", string(c.Via()), c.RemoteAddr().String(), since(lost), id(c.By())})
 			alive, lost = true, time.Time{}
 		}
 		select {
@@ -68,6 +70,7 @@ type pathEvent struct {
 	Via    string  `json:"via,omitempty"`
 	Remote string  `json:"remote,omitempty"`
 	MS     float64 `json:"ms,omitempty"` // since it was lost
+	By     string  `json:"by,omitempty"` // the id of the node that relays
 }
 
 func (a *app) tellPath(e pathEvent) {
@@ -85,6 +88,6 @@ func (a *app) tellPath(e pathEvent) {
 		if e.MS > 0 {
 			after = " after " + time.Duration(e.MS*float64(time.Millisecond)).Round(100*time.Millisecond).String()
 		}
-		a.say("The connection goes on with %s, %s%s.", e.Remote, viaWords(node.Strategy(e.Via)), after)
+		a.say("The connection goes on with %s, %s%s.", e.Remote, viaWords(node.Strategy(e.Via), e.By), after)
 	}
 }

@@ -91,7 +91,13 @@ func (p *ping) run(ctx context.Context, call *call) error {
 }
 
 // path is the one that a connection takes at present.
-func path(c peerConn) string { return fmt.Sprintf("via %s %s", c.Via(), c.RemoteAddr()) }
+func path(c peerConn) string {
+	way := fmt.Sprintf("via %s %s", c.Via(), c.RemoteAddr())
+	if by := c.By(); !by.IsZero() {
+		way += " by node " + by.Short()
+	}
+	return way
+}
 
 // roundTrip sends a number and waits for it.
 func roundTrip(c peerConn, seq uint64) (time.Duration, error) {

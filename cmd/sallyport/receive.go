@@ -232,7 +232,7 @@ func (r *receiveCommand) waiting(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := r.nodeConfig(&r.flags)
+	cfg, err := r.nodeConfig(ctx, &r.flags)
 	if err != nil {
 		return err
 	}

@@ -315,7 +315,7 @@ type startedNode struct {
 // listen starts the node that the receiver calls. It admits everyone, but not
 // before welcome, by when the receiver's key is known and all others are cut.
 func (s *sendCommand) listen(ctx context.Context) (*node.Node, error) {
-	cfg, err := s.nodeConfig(&s.flags)
+	cfg, err := s.nodeConfig(ctx, &s.flags)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // nodeConfig makes the flags into what a node wants.
-func (a *app) nodeConfig(f *nodeFlags) (cfg node.Config, err error) {
+func (a *app) nodeConfig(ctx context.Context, f *nodeFlags) (cfg node.Config, err error) {
 	if cfg.Now, err = wallClock(); err != nil {
 		return cfg, err
 	}
@@ -31,6 +31,9 @@ func (a *app) nodeConfig(f *nodeFlags) (cfg node.Config, err error) {
 		return cfg, err
 	}
 	if cfg.Key, err = a.identity(f); err != nil {
+		return cfg, err
+	}
+	if cfg.RelayNodes, err = a.relayNodes(ctx, f); err != nil {
 		return cfg, err
 	}
 	cfg.MachineID = a.loadMachineID()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 )
@@ -88,6 +89,12 @@ func (p *remotePath) Over() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.ov
 func (p *remotePath) Alive() bool        { return p.now().Alive }
 func (p *remotePath) Moves() int         { return p.now().Moves }
 func (p *remotePath) Via() node.Strategy { return node.Strategy(p.now().Via) }
+
+// By is the node that relays.
+func (p *remotePath) By() address.Key {
+	k, _ := address.ParseKey(p.now().By)
+	return k
+}
 
 // RemoteAddr is where the peer is, as the node in the background sees it.
 func (p *remotePath) RemoteAddr() net.Addr {

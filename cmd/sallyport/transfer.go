@@ -247,7 +247,7 @@ func refuseBusy(ctx context.Context, c *node.Conn) {
 
 func (m *move) tellCame(c *node.Conn) {
 	if m.json {
-		emit(m.err, connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), 0})
+		emit(m.err, connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), 0, id(c.By())})
 		return
 	}
 	m.say("Connected with %s at %s.", c.Peer().Short(), c.RemoteAddr())
@@ -256,7 +256,7 @@ func (m *move) tellCame(c *node.Conn) {
 // call calls the other side until the transfer is over. Where nobody has to be
 // there yet, it calls again and again for as long as wait.
 func (m *move) call(ctx context.Context, peer address.Address, wait time.Duration) error {
-	cfg, err := m.callerConfig(m.flags, peer)
+	cfg, err := m.callerConfig(ctx, m.flags, peer)
 	if err != nil {
 		return err
 	}

@@ -93,6 +93,9 @@ func (u *up) check() error {
 	if _, err := parseBirthday(u.birth); err != nil {
 		return err
 	}
+	if _, err := u.relay.relaying(); err != nil {
+		return err
+	}
 	if _, err := u.sinks.sink(u.app, false, func() sink { return nil }); err != nil {
 		return err
 	}
@@ -219,7 +222,7 @@ func (u *up) fellOver(path string, from int64, status int) error {
 
 // tellUp says that a node is up, and how to use it.
 func (u *up) tellUp(ctx context.Context, files upFiles, st api.Status) error {
-	e := upEvent{Event: "up", PID: st.PID, ID: st.Address.ID, Address: st.Address.Address, Compact: st.Address.Compact, Socket: files.socket, URL: st.URL, TokenFile: files.token, Log: files.log}
+	e := upEvent{Event: "up", PID: st.PID, ID: st.Address.ID, Address: st.Address.Address, Compact: st.Address.Compact, Relay: u.relay.flag(st.Address.Compact), Socket: files.socket, URL: st.URL, TokenFile: files.token, Log: files.log}
 	if u.open {
 		var err error
 		if e.Link, err = newControl(files).link(ctx); err != nil {
@@ -231,6 +234,9 @@ func (u *up) tellUp(ctx context.Context, files upFiles, st api.Status) error {
 		return nil
 	}
 	fmt.Fprintf(u.out, "Address: %s\nCompact: %s\n", e.Address, e.Compact)
+	if e.Relay != "" {
+		fmt.Fprintf(u.out, "Relay:   %s\n", e.Relay)
+	}
 	if e.Link != "" {
 		fmt.Fprintf(u.out, "Page: %s\n", e.Link)
 	}
@@ -247,6 +253,7 @@ type upEvent struct {
 	ID        string `json:"id"`
 	Address   string `json:"address"`
 	Compact   string `json:"compact"`
+	Relay     string `json:"relay,omitempty"` // the flag with which others have this node relay
 	Socket    string `json:"socket"`
 	URL       string `json:"url,omitempty"`
 	Link      string `json:"link,omitempty"`

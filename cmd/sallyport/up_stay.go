@@ -72,12 +72,15 @@ func (u *up) run(ctx context.Context, files upFiles, token string, tcp net.Liste
 	if err != nil {
 		return err
 	}
-	cfg, err := u.nodeConfig(&u.flags)
+	cfg, err := u.nodeConfig(ctx, &u.flags)
 	if err != nil {
 		return err
 	}
 	cfg.Admission, cfg.Tunnels = &admission, u.sinks.tunnels()
 	if cfg.Birthday, err = parseBirthday(u.birth); err != nil {
+		return err
+	}
+	if cfg.Relaying, err = u.relay.relaying(); err != nil {
 		return err
 	}
 	resolver, err := u.resolver(&u.flags)

@@ -131,7 +131,7 @@ func (e statusEvent) print(w io.Writer) {
 	for _, s := range e.Sessions {
 		fmt.Fprintf(&b, "Session: %s at %s", s.Peer, s.Remote)
 		if s.Via != "" {
-			fmt.Fprintf(&b, ", %s", viaWords(node.Strategy(s.Via)))
+			fmt.Fprintf(&b, ", %s", viaWords(node.Strategy(s.Via), s.By))
 		}
 		if !s.Ours {
 			fmt.Fprint(&b, ", called by the peer")

@@ -91,7 +91,7 @@ func (a *app) investigate(ctx context.Context, f *nodeFlags, target string) (dia
 			return a.investigateThrough(ctx, up, f, e)
 		}
 	}
-	cfg, err := a.callerConfig(f, e.found.Address)
+	cfg, err := a.callerConfig(ctx, f, e.found.Address)
 	if err != nil {
 		return diagnosis{}, err
 	}

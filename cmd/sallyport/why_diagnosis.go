@@ -52,8 +52,8 @@ func diagnose(e evidence) diagnosis {
 		d.stop(e.failure)
 		return d
 	}
-	d.Possible, d.Via = true, string(e.via)
-	d.Verdict = fmt.Sprintf("A connection is possible: with %s, %s, in %.0f ms.", e.remote, viaWords(e.via), milliseconds(e.took))
+	d.Possible, d.Via, d.By = true, string(e.via), e.by
+	d.Verdict = fmt.Sprintf("A connection is possible: with %s, %s, in %.0f ms.", e.remote, viaWords(e.via, e.by), milliseconds(e.took))
 	return d
 }
 

@@ -156,7 +156,11 @@ func (e evidence) planStep() whyStep {
 func (e evidence) strategyStep(s node.Strategy) whyStep {
 	name := string(s)
 	if e.via == s {
-		return stepOf(name, stepOK, fmt.Sprintf("connected with %s", e.remote))
+		what := fmt.Sprintf("connected with %s", e.remote)
+		if e.by != "" {
+			what = fmt.Sprintf("connected through node %s at %s", e.by, e.remote)
+		}
+		return stepOf(name, stepOK, what)
 	}
 	if len(e.strategies) > 0 && !slices.Contains(e.strategies, s) {
 		return stepOf(name, stepSkipped, "left out by --strategies")

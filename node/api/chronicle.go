@@ -30,6 +30,7 @@ type Event struct {
 	What     string    `json:"what,omitempty"`
 	MS       float64   `json:"ms,omitempty"` // since the call began
 	Via      string    `json:"via,omitempty"`
+	By       string    `json:"by,omitempty"` // the id of the node that relays
 	Remote   string    `json:"remote,omitempty"`
 	Error    string    `json:"error,omitempty"`
 }
@@ -111,13 +112,13 @@ func eventOf(what node.Happening) Event {
 	case node.CallEnded:
 		return Event{Event: "call_ended", Call: h.Call, Peer: h.Peer.String(), Via: string(h.Via), MS: milliseconds(h.Took), Error: errorText(h.Err)}
 	case node.Connected:
-		return Event{Event: "connected", Session: h.Session, Peer: h.Peer.String(), Ours: h.Opener, Via: string(h.Via), Remote: h.Remote.String()}
+		return Event{Event: "connected", Session: h.Session, Peer: h.Peer.String(), Ours: h.Opener, Via: string(h.Via), By: idOf(h.By), Remote: h.Remote.String()}
 	case node.PathLost:
 		return Event{Event: "path_lost", Session: h.Session, Peer: h.Peer.String()}
 	case node.PathBack:
 		return Event{Event: "path_back", Session: h.Session, Peer: h.Peer.String()}
 	case node.PathMoved:
-		return Event{Event: "path_moved", Session: h.Session, Peer: h.Peer.String(), Via: string(h.Via), Remote: h.Remote.String()}
+		return Event{Event: "path_moved", Session: h.Session, Peer: h.Peer.String(), Via: string(h.Via), By: idOf(h.By), Remote: h.Remote.String()}
 	case node.Closed:
 		return Event{Event: "closed", Session: h.Session, Peer: h.Peer.String(), Error: errorText(h.Err)}
 	}

@@ -44,6 +44,7 @@ type Connection struct {
 	Echo     bool      `json:"echo"`
 	Since    time.Time `json:"since"`
 	Via      string    `json:"via"`
+	By       string    `json:"by,omitempty"` // the id of the node that relays
 	Remote   string    `json:"remote"`
 	Alive    bool      `json:"alive"`
 	Moves    int       `json:"moves"`
@@ -56,7 +57,7 @@ type Connection struct {
 func (h *held) describe() Connection {
 	return Connection{
 		Name: h.name, Peer: h.conn.Peer().String(), Session: h.session, Ours: h.ours, Echo: h.echo, Since: h.since.UTC(),
-		Via: string(h.conn.Via()), Remote: h.conn.RemoteAddr().String(), Alive: h.conn.Alive(), Moves: h.conn.Moves(),
+		Via: string(h.conn.Via()), By: idOf(h.conn.By()), Remote: h.conn.RemoteAddr().String(), Alive: h.conn.Alive(), Moves: h.conn.Moves(),
 		TookMS: milliseconds(h.conn.Took()), Sent: h.sent.Load(), Received: h.received.Load(), Ended: h.ended.Load(),
 	}
 }
@@ -112,7 +113,7 @@ func (c *connections) fill(h *held, conn *node.Conn, session int, ours bool) {
 	h.conn, h.session, h.ours, h.since = conn, session, ours, time.Now()
 	h.idle = time.AfterFunc(c.idle, func() { c.end(h, true, "nobody has used it") })
 	c.mu.Unlock()
-	c.log.add(Event{Event: "opened", At: h.since, Name: h.name, Peer: conn.Peer().String(), Ours: ours, Via: string(conn.Via()), Remote: conn.RemoteAddr().String()})
+	c.log.add(Event{Event: "opened", At: h.since, Name: h.name, Peer: conn.Peer().String(), Ours: ours, Via: string(conn.Via()), By: idOf(conn.By()), Remote: conn.RemoteAddr().String()})
 }
 
 // free gives a name up that nothing came of.

@@ -92,7 +92,8 @@ type Session struct {
 	Peer     string    `json:"peer"`
 	Ours     bool      `json:"ours"` // whether this node called
 	Since    time.Time `json:"since"`
-	Via      string    `json:"via"` // empty where the peer called, and not by a relay
+	Via      string    `json:"via"`          // empty where the peer called, and not by a relay
+	By       string    `json:"by,omitempty"` // the id of the node that relays
 	Local    string    `json:"local"`
 	Remote   string    `json:"remote"`
 	Alive    bool      `json:"alive"`
@@ -104,7 +105,7 @@ type Session struct {
 
 func sessionOf(s node.SessionState) Session {
 	return Session{
-		Session: s.Number, Peer: s.Peer.String(), Ours: s.Opener, Since: s.Since.UTC(), Via: string(s.Via),
+		Session: s.Number, Peer: s.Peer.String(), Ours: s.Opener, Since: s.Since.UTC(), Via: string(s.Via), By: idOf(s.By),
 		Local: s.Local.String(), Remote: s.Remote.String(), Alive: s.Alive, Moves: s.Moves,
 		RTTMS: milliseconds(s.RTT), Sent: s.Sent, Received: s.Received,
 	}
@@ -168,4 +169,12 @@ func list[A, B any](all []A, of func(A) B) []B {
 		out = append(out, of(a))
 	}
 	return out
+}
+
+// idOf is a key's id; "" where there is none.
+func idOf(k address.Key) string {
+	if k.IsZero() {
+		return ""
+	}
+	return k.String()
 }

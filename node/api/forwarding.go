@@ -76,6 +76,7 @@ type ForwardEvent struct {
 	Dropped  int       `json:"dropped,omitempty"` // so many were lost before this one
 	Peer     string    `json:"peer,omitempty"`
 	Via      string    `json:"via,omitempty"`
+	By       string    `json:"by,omitempty"` // the id of the node that relays
 	Remote   string    `json:"remote,omitempty"`
 	State    string    `json:"state,omitempty"`
 	Kind     string    `json:"kind,omitempty"`

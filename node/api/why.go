@@ -25,6 +25,7 @@ type Diagnosis struct {
 	Peer     string      `json:"peer,omitempty"`
 	Possible bool        `json:"possible"`
 	Via      string      `json:"via,omitempty"`
+	By       string      `json:"by,omitempty"`    // the id of the node that relays
 	Stops    string      `json:"stops,omitempty"` // the step at which it stops
 	Verdict  string      `json:"verdict"`
 	Hint     string      `json:"hint,omitempty"`

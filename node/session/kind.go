@@ -12,6 +12,7 @@ type Kind byte
 const (
 	Application Kind = 0 // for the application
 	Echo        Kind = 1 // every byte is sent back, without the application seeing it
+	Circuit     Kind = 2 // it leads on to another node, or comes from one (node/circuit)
 	Tunnel      Kind = 3 // it begins with a request of node/tunnel
 )
 
@@ -22,7 +23,7 @@ func (t *Stream) Tunnel() bool { return t.kind == Tunnel }
 type kinds byte
 
 const (
-	known = ancient | 1<<Tunnel
+	known = ancient | 1<<Circuit | 1<<Tunnel
 	// ancient are those that every version knows. Versions that know no others
 	// have nothing in their ACCEPT, and end a session over another kind, so that
 	// they must not be asked.

@@ -2,7 +2,6 @@ package session
 
 import (
 	"errors"
-	"io"
 	"testing"
 	"time"
 )
@@ -102,26 +101,7 @@ func TestANewerKindIsRefused(t *testing.T) {
 		if err := r.send(frame(frameOpen, code, 3, 0), plain(frameData, 3, 'x'), plain(frameFin, 3)); err != nil {
 			t.Fatal(err)
 		}
-		_ = r.link.SetReadDeadline(time.Now().Add(10 * time.Second))
-		for {
-			head := make([]byte, headerSize)
-			if _, err := io.ReadFull(r.link, head); err != nil {
-				t.Fatalf("no answer to kind %d: %v", code, err)
-			}
-			h, err := parseHeader(head)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := io.CopyN(io.Discard, r.link, int64(h.length)); err != nil {
-				t.Fatal(err)
-			}
-			if h.typ == frameReset && h.stream == 3 {
-				if h.code != codeNotServed {
-					t.Errorf("kind %d is refused with %d", code, h.code)
-				}
-				break
-			}
-		}
+		r.until(func(h header) bool { return h.typ == frameReset && h.stream == 3 && h.code == codeNotServed })
 		r.unharmed(far)
 		if len(r.streams) > 0 {
 			t.Errorf("kind %d was handed on", code)

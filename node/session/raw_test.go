@@ -95,6 +95,27 @@ func (r *raw) drain() error {
 	return err
 }
 
+// until reads what the victim sends, up to a frame for which ok holds.
+func (r *raw) until(ok func(header) bool) {
+	r.t.Helper()
+	_ = r.link.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for head := make([]byte, headerSize); ; {
+		if _, err := io.ReadFull(r.link, head); err != nil {
+			r.t.Fatal(err)
+		}
+		h, err := parseHeader(head)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if ok(h) {
+			return
+		}
+		if _, err := io.CopyN(io.Discard, r.link, int64(h.length)); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
 // newLink gives the two ends of another link between the keys.
 func (r *raw) newLink() (caller, callee *link.Conn) {
 	x, y := tcp(r.t)

@@ -249,7 +249,7 @@ func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s
 func (s *Session) Open(kind Kind) (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.finished || !s.alive() || s.nextID > math.MaxUint32-2 {
+	if !s.takes() {
 		return nil, ErrEnding
 	}
 	if err := s.mayAsk(kind); err != nil {
@@ -259,6 +259,13 @@ func (s *Session) Open(kind Kind) (*Stream, error) {
 	s.nextID += 2
 	s.control(frameOpen, byte(kind), t.id)
 	return t, nil
+}
+
+// Takes reports whether Open would give a stream.
+func (s *Session) Takes() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.takes() }
+
+func (s *Session) takes() bool {
+	return !s.closing && !s.finished && s.alive() && s.nextID <= math.MaxUint32-2
 }
 
 // Err is why the session is over: nil while it lasts, and where both ends had

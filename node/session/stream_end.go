@@ -28,9 +28,11 @@ func (t *Stream) CloseWrite() error {
 // Close ends the stream. What was written before is still delivered; Close
 // waits until it is handed to the network, for three seconds at most. What the
 // peer still sends is not read.
-func (t *Stream) Close() error {
-	return t.leave(frameClose)
-}
+func (t *Stream) Close() error { return t.leave(frameClose, true) }
+
+// CloseNow is Close that waits for nothing: what was written is delivered as
+// long as the process and the session last. Whoever must not wait flushes before.
+func (t *Stream) CloseNow() error { return t.leave(frameClose, false) }
 
 // WaitClosed waits until the peer reads and writes no more, or the stream is
 // closed or lost.
@@ -43,9 +45,9 @@ func (t *Stream) WaitClosed() {
 }
 
 // Reset ends the stream so that the peer knows that it has not got all.
-func (t *Stream) Reset() error { return t.leave(frameReset) }
+func (t *Stream) Reset() error { return t.leave(frameReset, true) }
 
-func (t *Stream) leave(with frameType) error {
+func (t *Stream) leave(with frameType, wait bool) error {
 	s := t.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +68,9 @@ func (t *Stream) leave(with frameType) error {
 		s.parting = max(s.parting, last)
 	}
 	t.forget()
-	s.flush(last)
+	if wait {
+		s.flush(last)
+	}
 	return nil
 }
 
@@ -98,7 +102,13 @@ func (s *Session) flush(number uint64) {
 		s.room.Broadcast()
 	})
 	defer timer.Stop()
-	for !late && s.ended == nil && s.carrier != nil && (s.out.sent < number || s.out.pinned && s.out.pin < number) {
+	for !late && s.holds(number) {
 		s.room.Wait()
 	}
+}
+
+// holds reports whether some of the frames below number wait to be handed to
+// the network, where there is one.
+func (s *Session) holds(number uint64) bool {
+	return s.ended == nil && s.carrier != nil && (s.out.sent < number || s.out.pinned && s.out.pin < number)
 }

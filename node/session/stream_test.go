@@ -184,6 +184,49 @@ func TestDeadlines(t *testing.T) {
 	mustRead(t, near, "x")
 }
 
+// The kind of a stream is what its opener has said.
+func TestKindOfAStream(t *testing.T) {
+	e := begin(t)
+	for _, kind := range []Kind{Application, Echo, Circuit} {
+		near, err := e.opener.Open(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if far := <-e.streams; near.Kind() != kind || far.Kind() != kind {
+			t.Errorf("kind %d became %d and %d", kind, near.Kind(), far.Kind())
+		}
+	}
+}
+
+// What was flushed is out of the session's hands: the network may be taken from
+// it at once.
+func TestFlush(t *testing.T) {
+	e := begin(t)
+	near, far := e.open()
+	words := bytes.Repeat([]byte("0123456789abcdef"), 8<<10)
+	if _, err := near.Write(words); err != nil {
+		t.Fatal(err)
+	}
+	if err := near.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	e.opener.mu.Lock()
+	held := e.opener.out.sent < e.opener.out.end()
+	e.opener.mu.Unlock()
+	if held {
+		t.Error("a part of it is still to be written")
+	}
+	if err := near.CloseNow(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(far); err != nil || !bytes.Equal(got, words) {
+		t.Errorf("%d bytes came, %v", len(got), err)
+	}
+	if err := near.Flush(); err != nil {
+		t.Errorf("with nothing to wait for: %v", err)
+	}
+}
+
 func TestMorePeersStreamsThanAllowed(t *testing.T) {
 	e := begin(t)
 	for range maxTheirs {

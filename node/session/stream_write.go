@@ -22,6 +22,23 @@ func (t *Stream) Write(p []byte) (n int, err error) {
 	}
 }
 
+// Flush waits until what was written is handed to the network, as far as there
+// is one at present. The write deadline applies.
+func (t *Stream) Flush() error {
+	s := t.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for number := s.out.end(); s.holds(number); s.room.Wait() {
+		switch {
+		case t.closed:
+			return net.ErrClosed
+		case t.writeBy.passed():
+			return os.ErrDeadlineExceeded
+		}
+	}
+	return nil
+}
+
 // reserve waits until some of size bytes may be queued, and says how many.
 func (t *Stream) reserve(size int) (int, error) {
 	s := t.s

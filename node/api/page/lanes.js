@@ -45,7 +45,7 @@ export class Call {
     });
     const y = used.length * height + 14;
     g.append(svg("text", { class: "soft", x: left, y }, "0"), svg("text", { class: "soft", x: left + width, y, "text-anchor": "end" }, ms(took)));
-    const why = { connect: "", rescue: ", to rescue a session", improve: ", for something better than a relay" }[this.purpose] ?? "";
+    const why = { connect: "", rescue: ", to rescue a session", improve: ", for something better than a relay", relay: ", for a circuit" }[this.purpose] ?? "";
     const how = !this.end ? "under way" : this.end.error ? this.end.error : `connected by ${this.end.via} in ${ms(this.end.ms)}`;
     this.list.append(...this.steps.slice(this.list.children.length).map((s) => html("li", {}, `${ms(s.ms)} ${s.strategy || "signalling"}: ${s.what}`)));
     this.head.replaceChildren(html("h3", {}, `To ${short(this.peer)}${why}`), html("p", { class: "how" + (this.end?.error ? " bad" : "") }, how), g);

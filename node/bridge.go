@@ -1,0 +1,152 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node/circuit"
+	"github.com/sallyport-net/sallyport/node/session"
+	"github.com/sallyport-net/sallyport/signaling"
+)
+
+const (
+	// joinTimeout bounds how long a callee takes to say whether it takes a
+	// circuit.
+	joinTimeout = 4 * time.Second
+	// leadTimeout bounds how long a callee is called for a caller.
+	leadTimeout = 6 * time.Second
+	// awaitTimeout is how long an announcement lasts at most.
+	awaitTimeout = time.Minute
+)
+
+// serveCircuit takes the request on a stream, and does what it asks for. looked
+// is called when that is under way.
+func (n *Node) serveCircuit(t *session.Stream, looked func()) {
+	defer looked()
+	stop := context.AfterFunc(n.ctx, func() { _ = t.Reset() })
+	defer stop()
+	r, err := circuit.Next(t)
+	if err != nil {
+		n.log.Info("no circuit", "peer", t.Peer().Short(), "error", err)
+		_ = t.Reset()
+		return
+	}
+	switch r.Op {
+	case circuit.To:
+		n.lead(t, r, looked)
+	case circuit.From:
+		stop() // a connection outlives the node
+		n.arrive(t, r.Node)
+	case circuit.Await:
+		n.announce(t, r.Node)
+	}
+}
+
+// announce has a caller admitted for as long as the callee, whose stream t is,
+// holds it open.
+func (n *Node) announce(t *session.Stream, caller address.Key) {
+	defer t.Close()
+	if n.cfg.Relaying.For.Level(t.Peer()) == signaling.Stranger {
+		_ = circuit.Answer(t, circuit.Refused)
+		return
+	}
+	done := n.circuits.announce(t.Peer(), caller)
+	defer done()
+	if circuit.Answer(t, circuit.Joined) != nil {
+		return
+	}
+	_ = t.SetReadDeadline(time.Now().Add(awaitTimeout))
+	_, _ = io.ReadFull(t, make([]byte, 1))
+}
+
+// lead joins a caller's stream with one to the callee that it asks for.
+func (n *Node) lead(t *session.Stream, r circuit.Request, looked func()) {
+	caller, callee := t.Peer(), r.Node
+	limits := n.cfg.Relaying.Limits
+	d, release := n.circuits.reserve(limits, circuit.Wish{
+		Caller:  n.cfg.Relaying.For.Level(caller),
+		Loop:    callee == caller || callee == n.ID() || pathIn(t.Session()).via == Relay,
+		Linked:  n.linked(callee),
+		Located: !r.Address.Key.IsZero(),
+	}, caller, callee)
+	defer release()
+	var far *session.Stream
+	status := d.Status()
+	if status == circuit.Joined {
+		far, status = n.bring(caller, r, d)
+	}
+	if err := circuit.Answer(t, status); err != nil || status != circuit.Joined {
+		n.log.Info("not relayed", "from", caller.Short(), "to", callee.Short(), "why", (&circuit.Error{Status: status}).Error())
+		if far != nil {
+			_ = far.Reset()
+		}
+		_ = t.Close()
+		return
+	}
+	looked()
+	defer n.circuits.run(caller)()
+	defer n.circuits.run(callee)()
+	n.log.Info("relaying", "from", caller.Short(), "to", callee.Short())
+	bytes, err := circuit.Splice(n.ctx, t, far, limits)
+	n.log.Info("relayed", "from", caller.Short(), "to", callee.Short(), "bytes", bytes, "error", err)
+}
+
+// linked reports whether there is a session with a peer over which a circuit may
+// lead.
+func (n *Node) linked(peer address.Key) bool {
+	return len(n.sessions.all(func(s *session.Session) bool {
+		return s.Peer() == peer && pathIn(s).via != Relay && s.Takes()
+	})) > 0
+}
+
+// bring opens the callee's end of a circuit, and says what the caller is to be
+// told. That the callee does not want the caller, and that it is not there, look
+// alike.
+func (n *Node) bring(caller address.Key, r circuit.Request, d circuit.Decision) (*session.Stream, circuit.Status) {
+	ctx, cancel := context.WithTimeout(n.ctx, joinTimeout+leadTimeout)
+	defer cancel()
+	far, err := n.reach(ctx, r, d)
+	if errors.Is(err, errHostsMany) {
+		return nil, circuit.Busy
+	}
+	if err != nil {
+		n.log.Info("a callee is not reached", "peer", r.Node.Short(), "error", err)
+		return nil, circuit.Absent
+	}
+	asking, end := context.WithTimeout(ctx, joinTimeout)
+	defer end()
+	if err := circuit.Ask(asking, far, circuit.Request{Op: circuit.From, Node: caller}); err != nil {
+		n.log.Info("a callee takes no circuit", "peer", r.Node.Short(), "error", err)
+		_ = far.Reset()
+		return nil, circuit.Absent
+	}
+	_ = far.SetDeadline(time.Time{})
+	return far, circuit.Joined
+}
+
+// reach opens a stream to the callee, on the session that is there or on a new
+// one.
+func (n *Node) reach(ctx context.Context, r circuit.Request, d circuit.Decision) (*session.Stream, error) {
+	if d == circuit.Join {
+		if c := n.reuse(r.Node, session.Circuit); c != nil {
+			return c.Stream, nil
+		}
+		return nil, session.ErrEnding
+	}
+	select {
+	case n.circuits.calling <- struct{}{}:
+		defer func() { <-n.circuits.calling }()
+	default:
+		return nil, errHostsMany
+	}
+	ctx, cancel := context.WithTimeout(ctx, leadTimeout)
+	defer cancel()
+	c, err := n.open(ctx, r.Address, session.Circuit)
+	if err != nil {
+		return nil, err
+	}
+	return c.Stream, nil
+}
