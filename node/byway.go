@@ -127,7 +127,7 @@ func (c *call) propose(ctx context.Context, brokers []address.Broker, ours []add
 	case answer.Message.Relay == nil || len(answer.Message.Relay.By) == 0:
 		return nil, errUnnamed
 	}
-	named := answer.Message.Relay.By
+	named := met(answer.Message.Relay.By, append(slices.Clone(brokers), c.node.cfg.Brokers...))
 	if ours == nil {
 		return slices.DeleteFunc(named, func(a address.Address) bool { return a.Key == c.peer.Key || a.Key == c.node.ID() }), nil
 	}
@@ -141,6 +141,20 @@ func (c *call) propose(ctx context.Context, brokers []address.Broker, ours []add
 		return nil, errNotOurs
 	}
 	return taken, nil
+}
+
+// met gives the nodes that a peer has named as we are to call them: on brokers of
+// the well-known list and such as we have a reason of our own to be on. A peer's
+// word alone opens a connection to no broker.
+func met(named []address.Address, known []address.Broker) []address.Address {
+	list := slices.Clone(named)
+	for k, a := range list {
+		list[k].Brokers = slices.DeleteFunc(slices.Clone(a.Brokers), func(b address.Broker) bool { return b.URL != "" && !slices.Contains(known, b) })
+		if len(a.Brokers) > 0 && len(list[k].Brokers) == 0 {
+			list[k].Brokers = slices.Clone(known[:min(len(known), address.MaxBrokers)])
+		}
+	}
+	return list
 }
 
 // introduced are nodes as others are told of them: where they are is for them to

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -163,5 +164,30 @@ func TestFirstOf(t *testing.T) {
 	cancel()
 	if got, errs := firstOf(ctx, time.Hour, works); got != nil || !errors.Is(errs[0], context.Canceled) {
 		t.Errorf("after the end: %v, %v", got, errs)
+	}
+}
+
+// A peer's word about a node that relays opens a connection to no broker that is
+// neither well known nor one of ours or of the call.
+func TestNamedNodesAreMetOnKnownBrokers(t *testing.T) {
+	key := someKeys(t, 1)[0]
+	public, shared, foreign := address.Broker{Index: 2}, address.Broker{URL: "tcp://192.0.2.1:1883"}, address.Broker{URL: "tcp://198.51.100.7:22"}
+	for name, c := range map[string]struct{ named, known, want []address.Broker }{
+		"none":             {nil, []address.Broker{shared}, nil},
+		"a well-known one": {[]address.Broker{public}, nil, []address.Broker{public}},
+		"one of the call":  {[]address.Broker{foreign, shared}, []address.Broker{shared}, []address.Broker{shared}},
+		"strangers only":   {[]address.Broker{foreign}, []address.Broker{shared, public}, []address.Broker{shared, public}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			named := []address.Address{{Key: key, Brokers: c.named}}
+			before := slices.Clone(c.named)
+			got := met(named, c.known)
+			if len(got) != 1 || got[0].Key != key || !slices.Equal(got[0].Brokers, c.want) {
+				t.Errorf("%v, want brokers %v", got, c.want)
+			}
+			if !slices.Equal(named[0].Brokers, before) {
+				t.Error("the answer itself was changed")
+			}
+		})
 	}
 }
