@@ -36,6 +36,7 @@ func (w *world) circuitPair(host, caller, callee *natlab.Host, callersOwn bool) 
 // Two between whom no punch has a chance meet through a node, which may sit
 // behind a NAT itself, whether the caller knows that node or the callee.
 func TestCircuitBetweenRandomPorts(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name       string
 		middle     terrain

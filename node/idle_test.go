@@ -28,6 +28,7 @@ func TestIdleNodeIsSmall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program, and waits for five seconds")
 	}
+	t.Parallel()
 	n := startIdle(t)
 	m := n.settled()
 	n.ping()

@@ -317,6 +317,7 @@ func TestReconnectWithinTimeWait(t *testing.T) {
 // The same for the broker's connection: a node that starts again on its port
 // comes back to its brokers and to its peers, whoever closed first.
 func TestNodeRestartsOnItsPort(t *testing.T) {
+	t.Parallel()
 	for _, timestamps := range []string{"1", "0"} {
 		t.Run("timestamps "+timestamps, func(t *testing.T) {
 			t.Parallel()

@@ -117,6 +117,7 @@ func (w *world) relayOf(name string, h *held) string {
 //
 //	go test ./node -run TestRelaysOnPort443 -reach=all
 func TestRelaysOnPort443(t *testing.T) {
+	t.Parallel()
 	quick := []corner{
 		{caller: &held{}, callee: &held{}},                                           // the caller lends
 		{caller: &held{coturn: true, password: true}, callee: &held{}},               // the caller's relay dials
