@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	natlab.Main()
-	natlabtest.SideBySide()
+	natlabtest.SideBySide(labs)
 	goleak.VerifyTestMain(m)
 }
 

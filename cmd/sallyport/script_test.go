@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 type tests struct{ *testing.M }
 
 func (t tests) Run() int {
-	natlabtest.SideBySide()
+	natlabtest.SideBySide(5)
 	return t.M.Run()
 }
 

@@ -72,7 +72,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	natlabtest.SideBySide()
+	natlabtest.SideBySide(5)
 	goleak.VerifyTestMain(m)
 }
 
