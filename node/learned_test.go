@@ -117,6 +117,10 @@ func disguised(t testing.TB, text string) string {
 	return a.String()
 }
 
+// tries is how often what a memory costs is compared: other work on the machine
+// may slow one of the two calls.
+const tries = 4
+
 func TestLearned(t *testing.T) {
 	t.Parallel()
 	t.Run("a forwarded port is dialled at once", func(t *testing.T) {
@@ -182,11 +186,18 @@ func TestLearned(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		callee := w.node(w.behind("callee", home.nat))
-		caller := newScholar(w, plusOne)
-		naive := caller.live(callee.Address)
-		caller.believe(page{Strategy: "direct", Worked: 9})
-		r := caller.live(callee.Address)
-		t.Logf("naive after %v, misled after %v", naive.Echo, r.Echo)
+		var caller *scholar
+		var naive, r reply
+		for range tries {
+			caller = newScholar(w, plusOne)
+			naive = caller.live(callee.Address)
+			caller.believe(page{Strategy: "direct", Worked: 9})
+			r = caller.live(callee.Address)
+			t.Logf("naive after %v, misled after %v", naive.Echo, r.Echo)
+			if r.Via != node.Punch || r.Echo <= naive.Echo+100*time.Millisecond {
+				break
+			}
+		}
 		if r.Via != node.Punch || r.Echo > naive.Echo+100*time.Millisecond {
 			t.Errorf("via %q after %v, error %q; without the memory after %v\n%s", r.Via, r.Echo, r.Error, naive.Echo, strings.Join(r.Log, "\n"))
 		}
@@ -198,15 +209,21 @@ func TestLearned(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		callee := w.node(w.behind("callee", refusesCrossed.nat))
-		caller := newScholar(w, refusesCrossed)
-		naive := caller.live(callee.Address)
-		if naive.Error == "" {
-			t.Fatalf("connected via %s", naive.Via)
+		var caller *scholar
+		var naive, r reply
+		for range tries {
+			caller = newScholar(w, refusesCrossed)
+			if naive = caller.live(callee.Address); naive.Error == "" {
+				t.Fatalf("connected via %s", naive.Via)
+			}
+			method := caller.way("punch", false).Method
+			caller.believe(page{Strategy: "direct", Failed: 9}, page{Strategy: "punch", Method: method, Failed: 2}, page{Strategy: "punch", Method: method, Anew: true, Worked: 9})
+			r = caller.live(callee.Address)
+			t.Logf("naive after %v, misled after %v", naive.Took, r.Took)
+			if r.Error == "" || r.Took <= naive.Took+300*time.Millisecond {
+				break
+			}
 		}
-		method := caller.way("punch", false).Method
-		caller.believe(page{Strategy: "direct", Failed: 9}, page{Strategy: "punch", Method: method, Failed: 2}, page{Strategy: "punch", Method: method, Anew: true, Worked: 9})
-		r := caller.live(callee.Address)
-		t.Logf("naive after %v, misled after %v", naive.Took, r.Took)
 		if r.Error == "" || r.Took > naive.Took+300*time.Millisecond {
 			t.Errorf("via %q after %v, error %q; without the memory after %v", r.Via, r.Took, r.Error, naive.Took)
 		}
