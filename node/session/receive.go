@@ -17,6 +17,7 @@ func (s *Session) read(c *carrier) {
 		s.mu.Unlock()
 		err = s.receive(c)
 	}
+	s.note(err) // not in failed: the writer may have found the link's end already
 	s.mu.Lock()
 	s.failed(c, err)
 	s.mu.Unlock()
