@@ -239,7 +239,7 @@ type Stats struct {
 func (s *Session) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{s.moves, s.out.resent, s.dud, s.forged, s.pulse.rtt, s.alive(), s.sent, s.came}
+	return Stats{s.moves, s.out.resent, s.dud, s.forged, s.pulse.trip.is, s.alive(), s.sent, s.came}
 }
 
 func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s.pulse.suspect }
