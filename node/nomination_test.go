@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/node/session"
 )
@@ -104,5 +105,47 @@ func TestUnnominatedLinkIsNotAccepted(t *testing.T) {
 	defer peer.Close()
 	if peer.RemoteAddr().String() != other.LocalAddr().String() || len(accepted) > 0 {
 		t.Errorf("accepted %v, and %d more; want %v alone", peer.RemoteAddr(), len(accepted), other.LocalAddr())
+	}
+}
+
+// What is forged on a session's link is counted where the node shows the session,
+// and costs it that link.
+func TestForgeryIsShown(t *testing.T) {
+	b := start(t, local(t))
+	accepted := accepting(t, b)
+	events := b.Events(shortly(t))
+	key, err := address.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := dialLink(t, shortly(t), link.NewIdentity(key, nil), b.Addr().String()).Nominate([16]byte{3}, link.Session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := session.New(c, session.Config{Opener: true, Attempt: [16]byte{3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	stream, err := s.Open(session.Application)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Verdict(); err != nil {
+		t.Fatal(err)
+	}
+	peer := <-accepted
+	defer peer.Close()
+	until(t, events, whatever[node.Connected])
+	if all := b.Sessions(); len(all) != 1 || all[0].Forged != 0 {
+		t.Fatalf("before it: %+v", all)
+	}
+	if _, err := c.NetConn().Write(append([]byte{23, 3, 3, 0, 64}, make([]byte, 64)...)); err != nil { // a TLS record
+		t.Fatal(err)
+	}
+	until(t, events, whatever[node.PathLost])
+	if all := b.Sessions(); len(all) != 1 || all[0].Forged != 1 || all[0].Duds != 0 || all[0].Alive {
+		t.Errorf("after it: %+v", all)
 	}
 }

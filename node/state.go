@@ -21,6 +21,8 @@ type SessionState struct {
 	Local, Remote net.Addr    // of the path in use, or of the last one
 	Alive         bool        // the path works, as far as is known
 	Moves         int         // how often the session has gone over to another path
+	Duds          int         // links and resumptions of its that broke a rule, and were refused
+	Forged        int         // links that TLS ended, since what came was changed on the way
 	RTT           time.Duration
 	// Sent and Received are bytes of the application: those that streams have
 	// taken, and those that have come.
@@ -36,7 +38,7 @@ func (n *Node) Sessions() []SessionState {
 		local, remote := s.Addrs()
 		all[k] = SessionState{
 			Number: about[k].number, Peer: s.Peer(), Opener: s.Opener(), Since: about[k].since, Via: pathIn(s).via, By: pathIn(s).by,
-			Local: local, Remote: remote, Alive: st.Alive, Moves: st.Moves, RTT: st.RTT, Sent: st.Sent, Received: st.Received,
+			Local: local, Remote: remote, Alive: st.Alive, Moves: st.Moves, Duds: st.Duds, Forged: st.Forged, RTT: st.RTT, Sent: st.Sent, Received: st.Received,
 		}
 	}
 	return all

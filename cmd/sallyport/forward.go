@@ -109,6 +109,7 @@ func (f *forwardCommand) run(ctx context.Context, target string, specs []forward
 	if up != nil {
 		return f.through(ctx, up, peer, specs)
 	}
+	defer spareWhileIdle()()
 	t := &forwardTeller{app: f.app}
 	return newForwarder(t.tell, f.explainCall).run(ctx, specs, func(ctx context.Context) (reached, error) {
 		var r reached

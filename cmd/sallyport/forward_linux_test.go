@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sallyport-net/sallyport/nat"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
 
@@ -72,53 +71,24 @@ func stageRun(t *testing.T, h *natlab.Host, home string, words ...string) (*outp
 // its machine: what is forwarded goes on over the next one, and so do new
 // connections.
 func TestForwardMoves(t *testing.T) {
-	if err := natlab.Available(); err != nil {
-		t.Skipf("the lab can't run here: %v", err)
-	}
-	lab, err := natlab.New(natlab.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = lab.Close() })
-	host := func(addresses int, behind *natlab.Box) *natlab.Host {
-		h, err := lab.Host(natlab.HostConfig{Addresses: addresses, Behind: behind, Delay: time.Millisecond})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return h
-	}
-	box := func() *natlab.Box {
-		b, err := lab.NAT(natlab.Typed(nat.PortRestricted))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	dir := t.TempDir()
-	server := host(2, nil)
-	a, b := host(1, box()), host(2, box())
-	served, _ := stageRun(t, server, filepath.Join(dir, "server"), "sallyport", "serve", "--json", "--listen", server.Addrs()[0].String(), "--listen", server.Addrs()[1].String())
-	broker := served.await(t, `"brokers":\["(tcp[^"]+)"`)
-	stun := served.await(t, `"stun":\["([^"]+)"`)
-
-	stageRun(t, a, filepath.Join(dir, "a"), "echoservice", "127.0.0.1:7000")
-	node, _ := stageRun(t, a, filepath.Join(dir, "a"), "sallyport", "node", "--no-lan", "--broker", broker, "--stun", stun, "--allow-forward", "127.0.0.1:7000")
-	target := node.await(t, `^Compact: (\S+)$`)
-	fwd, _ := stageRun(t, b, filepath.Join(dir, "b"), "sallyport", "forward", "--no-lan", "--broker", broker, "--stun", stun, "-L", "7001:127.0.0.1:7000", target)
+	n := newNeighbourhood(t)
+	a, b := n.host(1, n.home()), n.host(2, n.home())
+	stageRun(t, a, filepath.Join(n.dir, "a"), "echoservice", "127.0.0.1:7000")
+	target := n.node(a, "a", "node", "--allow-forward", "127.0.0.1:7000").await(t, `^Compact: (\S+)$`)
+	fwd := n.node(b, "b", "forward", "-L", "7001:127.0.0.1:7000", target)
 	fwd.await(t, "^Forwarding ")
 	// The same by a node in the background, and a connection of its.
-	up, _ := stageRun(t, b, filepath.Join(dir, "up"), "sallyport", "up", "--foreground", "--listen", "none", "--no-lan", "--broker", broker, "--stun", stun)
-	up.await(t, `^Compact: `)
-	through, _ := stageRun(t, b, filepath.Join(dir, "up"), "sallyport", "forward", "-L", "7002:127.0.0.1:7000", target)
+	n.node(b, "up", "up", "--foreground", "--listen", "none").await(t, `^Compact: `)
+	through, _ := n.run(b, "up", "forward", "-L", "7002:127.0.0.1:7000", target)
 	through.await(t, "^Using the node in the background")
 	through.await(t, "^Forwarding ")
-	ping, _ := stageRun(t, b, filepath.Join(dir, "up"), "sallyport", "ping", "--count", "0", "--interval", "10ms", target)
+	ping, _ := n.run(b, "up", "ping", "--count", "0", "--interval", "10ms", target)
 	ping.await(t, `^pong from .* via \S+ \S+$`)
 
-	moved := filepath.Join(dir, "moved")
-	first, done := stageRun(t, b, dir, "echoclient", "127.0.0.1:7001", moved)
+	moved := filepath.Join(n.dir, "moved")
+	first, done := stageRun(t, b, n.dir, "echoclient", "127.0.0.1:7001", moved)
 	first.await(t, "^going$")
-	other, otherDone := stageRun(t, b, dir, "echoclient", "127.0.0.1:7002", moved)
+	other, otherDone := stageRun(t, b, n.dir, "echoclient", "127.0.0.1:7002", moved)
 	other.await(t, "^going$")
 	ip := func(words ...string) {
 		if out, err := b.Command(t.Context(), "ip", words...).CombinedOutput(); err != nil {
@@ -145,6 +115,6 @@ func TestForwardMoves(t *testing.T) {
 	if err := otherDone.Wait(); err != nil {
 		t.Errorf("the one by the node in the background: %v: %s", err, other)
 	}
-	second, _ := stageRun(t, b, dir, "echoclient", "127.0.0.1:7001", moved)
+	second, _ := stageRun(t, b, n.dir, "echoclient", "127.0.0.1:7001", moved)
 	second.await(t, "^ok$")
 }

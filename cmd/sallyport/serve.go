@@ -114,6 +114,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		return explainServe(err)
 	}
 	defer s.Close()
+	defer spareWhileIdle()()
 	if !a.interactive() { // a terminal that hangs up ends us
 		defer s.ReloadOnHangUp()()
 	}

@@ -98,6 +98,8 @@ type Session struct {
 	Remote   string    `json:"remote"`
 	Alive    bool      `json:"alive"`
 	Moves    int       `json:"moves"`
+	Duds     int       `json:"duds"`
+	Forged   int       `json:"forged"`
 	RTTMS    float64   `json:"rtt_ms"`   // 0 before it was measured
 	Sent     uint64    `json:"sent"`     // bytes
 	Received uint64    `json:"received"` // bytes
@@ -106,7 +108,7 @@ type Session struct {
 func sessionOf(s node.SessionState) Session {
 	return Session{
 		Session: s.Number, Peer: s.Peer.String(), Ours: s.Opener, Since: s.Since.UTC(), Via: string(s.Via), By: idOf(s.By),
-		Local: s.Local.String(), Remote: s.Remote.String(), Alive: s.Alive, Moves: s.Moves,
+		Local: s.Local.String(), Remote: s.Remote.String(), Alive: s.Alive, Moves: s.Moves, Duds: s.Duds, Forged: s.Forged,
 		RTTMS: milliseconds(s.RTT), Sent: s.Sent, Received: s.Received,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -120,4 +121,47 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("name %q", o.Name)
 		}
 	})
+}
+
+func FuzzForwarding(f *testing.F) {
+	good := `{"target":"x","forwards":[{"kind":"local","bind":"127.0.0.1:80","to":"a:1"},{"kind":"socks","bind":"[::1]:0"}],"timeout_ms":9}`
+	seeds := []string{good, `{"target":"x","forwards":[]}`, `{"target":"x","forwards":[{"kind":"remote"}]}`, `{"target":"x","timeout_ms":120000}`, `null`}
+	for _, text := range seeds {
+		f.Add([]byte(text))
+	}
+	var first api.Forwarding
+	if err := json.Unmarshal([]byte(good), &first); err != nil || first.Validate() != nil {
+		f.Fatalf("the good one: %v, %v", err, first.Validate())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var w api.Forwarding
+		if json.Unmarshal(b, &w) == nil && w.Validate() == nil {
+			sameAgain(t, w)
+			if len(w.Forwards) == 0 || len(w.Forwards) > 64 || w.Target == "" {
+				t.Errorf("%q was taken", b)
+			}
+			for _, one := range w.Forwards {
+				if len(one.Bind) > 300 || len(one.To) > 300 || one.To != "" && one.Kind == api.SOCKSForward {
+					t.Errorf("%+v was taken", one)
+				}
+			}
+		}
+		var q api.Why
+		if json.Unmarshal(b, &q) == nil && q.Validate() == nil {
+			sameAgain(t, q)
+		}
+	})
+}
+
+// sameAgain writes a request and reads it again.
+func sameAgain[T any](t *testing.T, v T) {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back T
+	if err := json.Unmarshal(text, &back); err != nil || !reflect.DeepEqual(back, v) {
+		t.Errorf("%+v came back as %+v, %v", v, back, err)
+	}
 }

@@ -27,6 +27,9 @@ var (
 	ErrCut = fmt.Errorf("the connection was cut: %w", io.ErrUnexpectedEOF)
 	// ErrOtherNode: the other end proved another key than the one called.
 	ErrOtherNode = errors.New("another node answered")
+	// ErrForged: TLS has refused what came, which was changed, repeated, left out
+	// or made up on the way. The link is at its end.
+	ErrForged = errors.New("TLS refused what came, as changed on the way")
 )
 
 type verdict byte
@@ -75,7 +78,19 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err := c.Verdict(); err != nil {
 		return 0, err
 	}
-	return c.tls.Read(p)
+	n, err := c.tls.Read(p)
+	return n, named(err)
+}
+
+// named tells what TLS has refused itself from what it was told: by an alert of the
+// peer, or by the connection beneath.
+func named(err error) error {
+	var alert *net.OpError
+	var header tls.RecordHeaderError
+	if errors.As(err, &alert) && alert.Op == "local error" || errors.As(err, &header) {
+		return fmt.Errorf("%w: %w", ErrForged, err)
+	}
+	return err
 }
 
 // Verdict waits for the callee's answer to the nomination, if it has not been
@@ -94,7 +109,7 @@ func (c *Conn) Verdict() error {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return err
+		return named(err)
 	}
 	c.await, c.denied = false, verdict(v[0]).err()
 	return c.denied

@@ -52,3 +52,42 @@ func TestCutIsNoEnd(t *testing.T) {
 		})
 	}
 }
+
+// What TLS refuses is told from a cut, and from the news that the peer has refused
+// something.
+func TestForgedRecordsAreNamed(t *testing.T) {
+	for name, made := range map[string][]byte{
+		"a record of nobody's": append([]byte{23, 3, 3, 0, 64}, make([]byte, 64)...), // RFC 8446 §5.2
+		"another protocol":     []byte("GET / HTTP/1.1\r\n\r\n"),
+		"too long a record":    {23, 3, 3, 0xff, 0xff},
+	} {
+		t.Run(name, func(t *testing.T) {
+			caller, callee := pair(t)
+			a, err := caller.Nominate([16]byte{1}, Session)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := callee.Nomination(time.Now().Add(5 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			b, err := callee.Admit()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			defer a.Close()
+			if _, err := a.NetConn().Write(made); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, 1)
+			for range 2 { // it stays so
+				if _, err := b.Read(got); !errors.Is(err, ErrForged) || errors.Is(err, ErrCut) {
+					t.Errorf("the victim's error is %v", err)
+				}
+			}
+			if _, err := a.Read(got); err == nil || errors.Is(err, ErrForged) || errors.Is(err, io.EOF) {
+				t.Errorf("the other end's error is %v", err)
+			}
+		})
+	}
+}

@@ -26,7 +26,7 @@ func (s *Session) reschedule() {
 	}
 	switch {
 	case s.pulse.suspect && !was:
-		s.log.Info("path of a session is silent", "peer", s.peer.Short())
+		s.log.Info("path of a session is silent", "peer", s.peer.Short(), "for", s.pulse.patience(s.out.kept), "rtt", s.pulse.trip.is)
 		s.tell()
 		s.wait(s.cfg.SilentLife)
 		s.lost()

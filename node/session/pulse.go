@@ -41,9 +41,9 @@ type pulse struct {
 	awaited    time.Time // since when something is unanswered; zero if nothing is
 	pings      int       // since lastActive
 	pingID     uint64    // of the last PING
-	pingAt     time.Time // when it went; zero once it is answered
+	pinged     trial     // when it went; zero once it is answered
 
-	rtt       time.Duration
+	trip      roundTrip
 	rate      float64 // bytes per second
 	spanBegin time.Time
 	spanBytes int
@@ -77,13 +77,13 @@ func (p *pulse) await(now time.Time) bool {
 }
 
 // ping gives the payload of a PING that goes now.
-func (p *pulse) ping(now time.Time) uint64 {
+func (p *pulse) ping(now trial) uint64 {
 	p.pingDue = false
 	p.pingID++
 	p.pings++
-	p.pingAt = now
+	p.pinged = now
 	if p.awaited.IsZero() {
-		p.awaited = now
+		p.awaited = now.went
 	}
 	return p.pingID
 }
@@ -101,11 +101,11 @@ func (p pulse) moved(now time.Time) pulse {
 	return next
 }
 
-// ponged takes the answer to a PING.
-func (p *pulse) ponged(now time.Time, id uint64) {
-	if id == p.pingID && !p.pingAt.IsZero() {
-		p.measured(now.Sub(p.pingAt))
-		p.pingAt = time.Time{}
+// ponged takes the answer to a PING; so many frames have come.
+func (p *pulse) ponged(now time.Time, id, came uint64) {
+	if id == p.pingID && !p.pinged.went.IsZero() {
+		p.trip.answered(p.pinged, now, came, 0)
+		p.pinged = trial{}
 	}
 }
 
@@ -115,13 +115,6 @@ func (p *pulse) check(now time.Time) {
 	if !p.awaited.IsZero() {
 		p.awaited = now
 	}
-}
-
-func (p *pulse) measured(rtt time.Duration) {
-	if p.rtt == 0 {
-		p.rtt = rtt
-	}
-	p.rtt += (rtt - p.rtt) / 4
 }
 
 // delivered notes that so many bytes, of those that waited, were acknowledged.
@@ -150,20 +143,20 @@ func (p *pulse) delivered(now time.Time, bytes, waited int) {
 // their ACK: however many they are, one comes with each frame.
 func (p *pulse) patience(bytes int) time.Duration {
 	if p.urgent {
-		return urgentPatience + min(4*p.rtt, mostRoundTrips)
+		return urgentPatience + min(4*p.trip.is, mostRoundTrips)
 	}
 	rate := p.rate
 	if rate == 0 {
 		rate = assumedRate / float64(int(1)<<p.doubts)
 	}
 	frame := float64(min(bytes, headerSize+maxPayload)) / max(rate, leastRate)
-	return patience + min(4*p.rtt, mostRoundTrips) + time.Duration(frame*float64(time.Second))
+	return patience + min(4*p.trip.is, mostRoundTrips) + time.Duration(frame*float64(time.Second))
 }
 
 // look judges the path. unanswered says whether numbered frames wait for their
 // ACK, and bytes how much that is. again is when to look next.
 func (p *pulse) look(now time.Time, unanswered bool, bytes int) (again time.Duration) {
-	if !unanswered && p.pingAt.IsZero() {
+	if !unanswered && p.pinged.went.IsZero() {
 		p.awaited = time.Time{}
 	}
 	again = time.Hour
@@ -180,7 +173,7 @@ func (p *pulse) look(now time.Time, unanswered bool, bytes int) (again time.Dura
 		again = left
 	}
 	p.suspect = false
-	if !p.pingAt.IsZero() || p.pingDue {
+	if !p.pinged.went.IsZero() || p.pingDue {
 		return again
 	}
 	left := p.nextPing().Sub(now)

@@ -13,7 +13,7 @@ type clock struct {
 }
 
 func newClock(opener bool, rtt time.Duration) clock {
-	c := clock{&pulse{opener: opener, rtt: rtt}, time.Unix(1e9, 0)}
+	c := clock{&pulse{opener: opener, trip: roundTrip{is: rtt}}, time.Unix(1e9, 0)}
 	c.p.heard(c.begin)
 	c.p.active(c.begin)
 	return c
@@ -30,7 +30,7 @@ func (c clock) suspectAt(from time.Duration, unanswered bool, bytes int) time.Du
 			return now
 		}
 		if c.p.pingDue {
-			c.p.ping(c.at(now))
+			c.p.ping(trial{went: c.at(now)})
 			continue
 		}
 		now += again
@@ -55,9 +55,9 @@ func TestPings(t *testing.T) {
 			}
 			if k.p.pingDue {
 				got = append(got, now/time.Second)
-				id := k.p.ping(k.at(now))
+				id := k.p.ping(trial{went: k.at(now)})
 				k.p.heard(k.at(now + 10*time.Millisecond))
-				k.p.ponged(k.at(now+10*time.Millisecond), id)
+				k.p.ponged(k.at(now+10*time.Millisecond), id, 0)
 				continue
 			}
 			now += again
@@ -96,7 +96,7 @@ func TestWhatIsSuspect(t *testing.T) {
 			k.p.await(k.begin)
 			if c.urgent {
 				k.p.check(k.begin)
-				k.p.ping(k.begin)
+				k.p.ping(trial{went: k.begin})
 			}
 			near := func(got time.Duration) bool { return got >= c.want && got < c.want+200*ms }
 			if got := k.suspectAt(0, true, c.bytes); !near(got) {
@@ -169,7 +169,7 @@ func TestDoubts(t *testing.T) {
 	for n := range mostDoubts + 3 {
 		k.p.suspect = true
 		p := k.p.moved(k.begin)
-		if p.doubts != min(n+1, mostDoubts) || p.suspect || !p.pingDue || p.rtt != 0 || !p.opener {
+		if p.doubts != min(n+1, mostDoubts) || p.suspect || !p.pingDue || p.trip != (roundTrip{}) || !p.opener {
 			t.Fatalf("%+v", p)
 		}
 		*k.p = p

@@ -17,6 +17,7 @@ func (s *Session) read(c *carrier) {
 		s.mu.Unlock()
 		err = s.receive(c)
 	}
+	s.note(err) // not in failed: the writer may have found the link's end already
 	s.mu.Lock()
 	s.failed(c, err)
 	s.mu.Unlock()
@@ -89,11 +90,12 @@ func (s *Session) handle(c *carrier, h header, payload []byte, b *block) (used b
 		c.started = true
 		s.retire()
 	case frameAck:
-		before := s.out.kept
-		if !s.out.acknowledge(binary.BigEndian.Uint64(payload)) {
+		before, number, now := s.out.kept, binary.BigEndian.Uint64(payload), time.Now()
+		if !s.out.acknowledge(number) {
 			return false, fmt.Errorf("%w: it acknowledges what was not sent", errProtocol)
 		}
-		s.pulse.delivered(time.Now(), before-s.out.kept, before)
+		s.pulse.trip.acknowledged(now, number, s.received)
+		s.pulse.delivered(now, before-s.out.kept, before)
 		s.room.Broadcast()
 		s.retire()
 		if s.closing {
@@ -105,7 +107,7 @@ func (s *Session) handle(c *carrier, h header, payload []byte, b *block) (used b
 			s.wake.Signal()
 		}
 	case framePong:
-		s.pulse.ponged(time.Now(), binary.BigEndian.Uint64(payload))
+		s.pulse.ponged(time.Now(), binary.BigEndian.Uint64(payload), s.received)
 	}
 	return false, nil
 }

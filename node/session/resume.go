@@ -99,6 +99,7 @@ func (s *Session) ask(l *link.Conn) (st status, epoch, have uint64, err error) {
 	}
 	answer := make([]byte, answerSize)
 	if _, err := io.ReadFull(l, answer); err != nil {
+		s.note(err)
 		return 0, 0, 0, err
 	}
 	st, have = status(answer[0]), binary.BigEndian.Uint64(answer[1:])
@@ -114,6 +115,15 @@ func (s *Session) ask(l *link.Conn) (st status, epoch, have uint64, err error) {
 		return 0, 0, 0, errNotProven
 	}
 	return st, epoch, have, nil
+}
+
+// note counts a link that has ended because of what was forged.
+func (s *Session) note(why error) {
+	if errors.Is(why, link.ErrForged) {
+		s.mu.Lock()
+		s.forged++
+		s.mu.Unlock()
+	}
 }
 
 // mode says whether the link in use is alive.

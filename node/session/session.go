@@ -111,18 +111,19 @@ type Session struct {
 	closing  bool   // CLOSING is sent
 	finished bool   // CLOSING has come
 
-	pulse pulse
-	timer *time.Timer // of the pulse
-	ackTo *time.Timer // sends a late ACK
-	life  *time.Timer // ends a session that is lost
-	asked bool        // Need is at work
-	again bool        // and another loss came meanwhile
-	alone bool        // no new link will come
-	news  chan struct{}
-	moves int
-	dud   int
-	sent  uint64 // bytes of streams
-	came  uint64
+	pulse  pulse
+	timer  *time.Timer // of the pulse
+	ackTo  *time.Timer // sends a late ACK
+	life   *time.Timer // ends a session that is lost
+	asked  bool        // Need is at work
+	again  bool        // and another loss came meanwhile
+	alone  bool        // no new link will come
+	news   chan struct{}
+	moves  int
+	dud    int
+	forged int
+	sent   uint64 // bytes of streams
+	came   uint64
 }
 
 // New begins a session on a link that was nominated for it. It takes the link
@@ -226,6 +227,7 @@ type Stats struct {
 	Moves  int           // links that took over
 	Resent uint64        // frames that were sent once more
 	Duds   int           // links and resumptions that were refused for breaking a rule
+	Forged int           // links that TLS ended, since what came was changed on the way
 	RTT    time.Duration // of the link in use; 0 before it was measured
 	Alive  bool          // a link is there and was heard in time
 	// Sent and Received are bytes of the streams: those that Write has taken,
@@ -237,7 +239,7 @@ type Stats struct {
 func (s *Session) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{s.moves, s.out.resent, s.dud, s.pulse.rtt, s.alive(), s.sent, s.came}
+	return Stats{s.moves, s.out.resent, s.dud, s.forged, s.pulse.trip.is, s.alive(), s.sent, s.came}
 }
 
 func (s *Session) alive() bool { return s.ended == nil && s.carrier != nil && !s.pulse.suspect }

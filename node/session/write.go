@@ -26,6 +26,9 @@ func (s *Session) write() {
 		if first := s.notices(c); first != nil {
 			pieces = append(pieces, first)
 		}
+		if s.out.unsent() && s.out.next == s.out.sent {
+			s.pulse.trip.sending(s.out.next, s.trial())
+		}
 		pieces = s.out.take(pieces)
 		if s.out.waiting() && s.pulse.await(time.Now()) {
 			s.reschedule()
@@ -40,6 +43,9 @@ func (s *Session) write() {
 		}
 	}
 }
+
+// trial is what goes now and will be answered.
+func (s *Session) trial() trial { return trial{time.Now(), !s.out.waiting(), s.received} }
 
 // due reports whether something is to be written.
 func (s *Session) due(c *carrier) bool {
@@ -70,7 +76,7 @@ func (s *Session) notices(c *carrier) []byte {
 	}
 	s.pong = s.pong[:0]
 	if s.pulse.pingDue {
-		add(framePing, uint64Bytes(s.pulse.ping(time.Now())))
+		add(framePing, uint64Bytes(s.pulse.ping(s.trial())))
 		s.reschedule()
 	}
 	return b

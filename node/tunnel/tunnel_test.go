@@ -222,6 +222,9 @@ func TestStatusOf(t *testing.T) {
 }
 
 func FuzzReadRequest(f *testing.F) {
+	if len(requests) == 0 {
+		f.Fatal("no seeds")
+	}
 	for _, v := range requests {
 		b, _ := hex.DecodeString(v.hex)
 		f.Add(b)

@@ -51,7 +51,7 @@ function drawPeers(sessions) {
   $("no-peers").hidden = sessions.length > 0;
   document.querySelector("#peers tbody").replaceChildren(...sessions.map((s) => html("tr", { "data-peer": s.peer },
     html("td", { title: s.peer }, html("code", {}, short(s.peer)), s.ours ? "" : " (called us)"),
-    html("td", { class: s.alive ? "alive" : "lost" }, s.alive ? `${s.via || "accepted"} ${s.remote}` : "lost, looking for another", s.moves ? `, moved ${s.moves} ×` : ""),
+    html("td", { class: s.alive ? "alive" : "lost" }, s.alive ? `${s.via || "accepted"} ${s.remote}` : "lost, looking for another", s.moves ? `, moved ${s.moves} ×` : "", s.forged ? `, forged ${s.forged} ×` : ""),
     html("td", {}, ms(s.rtt_ms)), html("td", {}, bytes(s.sent)), html("td", {}, bytes(s.received)), html("td", {}, spark(rate(s, now))))));
 }
 
