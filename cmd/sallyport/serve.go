@@ -138,7 +138,7 @@ func explainServe(err error) error {
 	case !errors.As(err, &s):
 		return err
 	case s.Misused():
-		return misused(s.Hint(), "%v", s)
+		return &failure{status: statusMisused, what: s.Error(), hint: s.Hint(), cause: s.Unwrap()}
 	}
 	return failed(s.Unwrap(), s.Hint(), "%v", s)
 }
