@@ -145,7 +145,7 @@ func explainServe(err error) error {
 
 // servedEvent says where the services are.
 type servedEvent struct {
-	Event string `json:"event"` // "ready"
+	Event string `json:"event"` // "ready", and "servers" in the demonstration
 	serve.Places
 }
 
