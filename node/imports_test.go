@@ -53,7 +53,7 @@ var mayImport = map[string][]string{
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 	"cmd/sallyport/internal/serve": {
-		"nat/probe", "node/nickname", "node/nickname/registry", "node/relay", "signaling/broker", "signaling/proof",
+		"nat/errno", "nat/probe", "node/nickname", "node/nickname/registry", "node/relay", "signaling/broker", "signaling/proof",
 	},
 	"cmd/sallyport/internal/stage": {"address", "cmd/sallyport/internal/serve", "nat", "nat/natlab"},
 	// For tests, and an example.

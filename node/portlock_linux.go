@@ -12,3 +12,6 @@ import (
 func lockPort(port uint16) (io.Closer, error) {
 	return net.Listen("unix", fmt.Sprintf("@sallyport-port-%d", port))
 }
+
+// lockRight is what lets a program have the lock that may not.
+const lockRight = "allow this program Unix sockets (AppArmor, SELinux, seccomp or RestrictAddressFamilies of systemd may forbid them)"

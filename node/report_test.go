@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
 
@@ -124,12 +122,4 @@ func commandLine() string {
 		s += " -parallel " + p.Value.String()
 	}
 	return s + " -matrix.out=" + *outFlag
-}
-
-func kernelRelease() string {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return "?"
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }

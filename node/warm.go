@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -42,7 +41,7 @@ func takePort(ctx context.Context, port uint16) (*warmPort, error) {
 	// would otherwise share connections with us unnoticed.
 	alone, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(int(port))))
 	if err != nil {
-		return nil, fmt.Errorf("port %d is taken: %w", port, err)
+		return nil, &PortError{Port: port, Err: err}
 	}
 	if port == 0 {
 		port = uint16(alone.Addr().(*net.TCPAddr).Port)
@@ -50,14 +49,14 @@ func takePort(ctx context.Context, port uint16) (*warmPort, error) {
 	_ = alone.Close()
 	lock, err := lockPort(port)
 	if err != nil {
-		return nil, fmt.Errorf("port %d is held by another node: %w", port, err)
+		return nil, &PortError{Port: port, Locking: true, Err: err}
 	}
 	lc := net.ListenConfig{Control: reuseport.Control, KeepAliveConfig: keepAlive}
 	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(int(port))))
 	if err != nil {
 		_ = lock.Close()
-		return nil, err
+		return nil, &PortError{Port: port, Err: err}
 	}
 	return &warmPort{port: port, listener: l, lock: lock}, nil
 }

@@ -28,6 +28,8 @@ func (a *app) offerAddress(ctx context.Context, f *nodeFlags, wait time.Duration
 	if err != nil {
 		return err
 	}
+	var at meeting
+	cfg.Opened = at.open
 	o, err := code.Offer(cfg)
 	if err != nil {
 		return err
@@ -46,7 +48,7 @@ func (a *app) offerAddress(ctx context.Context, f *nodeFlags, wait time.Duration
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	stop := a.tellIdle(fmt.Sprintf("Nobody has used the code yet. Waiting for up to %v.", short(wait)))
+	stop := a.tellIdleOf(at.unused(wait))
 	peer, err := o.Accept(waiting)
 	stop()
 	if err != nil {
@@ -94,6 +96,11 @@ type takenEvent struct {
 // tellIdle says something after a few seconds, and again now and then, until
 // stop is called.
 func (a *app) tellIdle(what string) (stop func()) {
+	return a.tellIdleOf(func() string { return what })
+}
+
+// tellIdleOf is tellIdle for what changes meanwhile.
+func (a *app) tellIdleOf(latest func() string) (stop func()) {
 	ended := make(chan struct{})
 	gone := make(chan struct{})
 	begun := time.Now()
@@ -108,6 +115,7 @@ func (a *app) tellIdle(what string) (stop func()) {
 			case <-timer.C:
 				timer.Reset(3 * repeat)
 			}
+			what := latest()
 			a.say("%s", what)
 			if a.json {
 				emit(a.err, waitingEvent{"waiting", milliseconds(time.Since(begun)), what})

@@ -164,7 +164,9 @@ func (a *app) takeCode(ctx context.Context, f *nodeFlags, text string, wait time
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	stop := a.tellIdle("Nobody with this code yet. Check its number, and that the other side's window is still open.")
+	var at meeting
+	cfg.Opened = at.open
+	stop := a.tellIdleOf(at.unanswered(wait, "Nobody with this code yet. Check its number, and that the other side's window is still open."))
 	defer stop()
 	peer, err := code.Take(ctx, cfg, words)
 	if err != nil && !brokerless(err) && context.Cause(ctx) == context.DeadlineExceeded {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -27,7 +28,10 @@ func newDemo(a *app) *cobra.Command {
 		Short: "See two nodes behind two NATs connect, offline",
 		Long: `Show, in one command and offline, how two nodes behind two different NATs find
 each other and connect. The NATs are simulated, as by "sallyport lab"; where the
-system allows no laboratory, the nodes meet on loopback, without NATs.`,
+system allows no laboratory, the nodes meet on loopback, without NATs.
+
+With --json, one object per line for each chapter: hosts, servers, reports, ready,
+connected, echo.`,
 		Example: `  sallyport demo`,
 		Args:    nothingElse,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -37,18 +41,59 @@ system allows no laboratory, the nodes meet on loopback, without NATs.`,
 		},
 	}
 	c.Flags().BoolVar(&loopback, "loopback", false, "do without the laboratory")
+	c.Flags().BoolVar(&a.json, "json", false, "one JSON object per line")
 	c.Flags().BoolVarP(&a.verbose, "verbose", "v", false, "show the causes of errors")
 	return c
 }
 
 // tell prints one paragraph of the story.
-func (d *demo) tell(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
+func (d *demo) tell(format string, args ...any) {
+	if !d.json {
+		fmt.Fprintf(d.out, format+"\n", args...)
+	}
+}
+
+// event prints one chapter of it, for programs.
+func (d *demo) event(e any) {
+	if d.json {
+		emit(d.out, e)
+	}
+}
+
+type hostsEvent struct {
+	Event string        `json:"event"`
+	Hosts []stage.Sight `json:"hosts"`
+	// Loopback says that there are no NATs, and Why that there could not be.
+	Loopback bool   `json:"loopback"`
+	Why      string `json:"why,omitempty"`
+}
+
+type reportsEvent struct {
+	Event   string       `json:"event"`
+	Reports []hostReport `json:"reports"`
+}
+
+// hostReport is what sallyport nat --json says on a host.
+type hostReport struct {
+	Host   string          `json:"host"`
+	Report json.RawMessage `json:"report"`
+}
+
+type echoEvent struct {
+	Event string  `json:"event"`
+	Text  string  `json:"text"`
+	MS    float64 `json:"ms"`
+}
 
 func (d *demo) run(ctx context.Context, loopback bool) error {
 	if !loopback {
 		natlab.Main() // does not return where it has to run this program again
 	}
-	s, err := d.build(loopback)
+	hosts := hostsEvent{Event: "hosts", Loopback: loopback}
+	if err := natlab.Available(); err != nil && !loopback {
+		hosts.Loopback, hosts.Why = true, err.Error()
+	}
+	s, err := d.build(hosts)
 	if err != nil {
 		return err
 	}
@@ -56,6 +101,9 @@ func (d *demo) run(ctx context.Context, loopback bool) error {
 	if err := s.Serve(ctx, io.Discard); err != nil {
 		return explainStage(err)
 	}
+	hosts.Hosts = s.Sights()
+	d.event(hosts)
+	d.event(servedEvent{"servers", s.Places()})
 	d.tell("\nA broker, over which they find each other, and a STUN server, which tells them\nwhat their NATs do: sallyport serve")
 	d.tell("  %s", s.Places().Flags)
 
@@ -66,21 +114,20 @@ func (d *demo) run(ctx context.Context, loopback bool) error {
 }
 
 // build sets the stage: two machines, with a NAT for each if possible.
-func (d *demo) build(loopback bool) (*stage.Stage, error) {
-	why := natlab.Available()
+func (d *demo) build(hosts hostsEvent) (*stage.Stage, error) {
 	cfg := stage.Config{Apart: ownGroup}
-	if loopback || why != nil {
+	if hosts.Loopback {
 		cfg.Loopback = loopbackName()
 	}
 	s, err := stage.New(cfg)
 	if err != nil {
 		return nil, explainStage(err)
 	}
-	if cfg.Loopback != "" {
-		if loopback {
+	if hosts.Loopback {
+		if hosts.Why == "" {
 			d.tell("Two nodes on loopback, without NATs.")
 		} else {
-			d.tell("Two nodes on loopback, without NATs: the laboratory can't run here\n(%v).", why)
+			d.tell("Two nodes on loopback, without NATs: the laboratory can't run here\n(%s).", hosts.Why)
 		}
 		for _, name := range []string{"alice", "bob"} {
 			if err := s.Add(name); err != nil {
@@ -114,7 +161,11 @@ func (d *demo) reports(ctx context.Context, s *stage.Stage) error {
 	var all sync.WaitGroup
 	for n, name := range names {
 		all.Go(func() {
-			c, run := s.Machine(name).Command(ctx, "sallyport", "nat")
+			words := []string{"nat"}
+			if d.json {
+				words = append(words, "--json")
+			}
+			c, run := s.Machine(name).Command(ctx, "sallyport", words...)
 			var out strings.Builder
 			c.Stdout = &out
 			errs[n] = run.Start()
@@ -125,12 +176,15 @@ func (d *demo) reports(ctx context.Context, s *stage.Stage) error {
 		})
 	}
 	all.Wait()
+	told := reportsEvent{Event: "reports"}
 	for n, name := range names {
 		if errs[n] != nil {
 			return failed(errs[n], "", "%s's NAT report failed: %v", name, errs[n])
 		}
 		d.tell("\nWhat %s finds out about the way to the internet: sallyport nat\n%s", name, indented(outs[n]))
+		told.Reports = append(told.Reports, hostReport{name, json.RawMessage(outs[n])})
 	}
+	d.event(told)
 	return nil
 }
 

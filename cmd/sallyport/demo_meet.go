@@ -27,6 +27,7 @@ func (d *demo) meet(ctx context.Context, alice, bob *stage.Machine) error {
 	if err != nil {
 		return err
 	}
+	d.event(address)
 	d.tell("\nAlice runs a node that sends back what arrives: sallyport node --echo")
 	d.tell("  address %s\n  compact %s", address.Address, address.Compact)
 	d.tell("\nBob calls it, and needs nothing but either of the two:")
@@ -96,6 +97,7 @@ func (d *demo) call(ctx context.Context, m *stage.Machine, target string) error 
 	if back = strings.TrimSuffix(back, "\n"); back != demoMessage {
 		return failed(nil, "", "%q was sent, and %q came back", demoMessage, back)
 	}
+	d.event(echoEvent{"echo", back, milliseconds(took)})
 	d.tell("\nBob says %q, and it is back after %.0f ms.\n", demoMessage, milliseconds(took))
 	d.tell("That was TCP all the way, encrypted between the two, with no server in between.")
 	return nil
@@ -105,8 +107,8 @@ func (d *demo) call(ctx context.Context, m *stage.Machine, target string) error 
 // the connection is there.
 func (d *demo) retell(line []byte) bool {
 	var e struct {
-		Event, Strategy, What, Via, By, Remote, Error, Hint string
-		MS                                                  float64
+		Event, Strategy, What, Via, By, Remote, Peer string
+		MS                                           float64
 	}
 	if json.Unmarshal(line, &e) != nil {
 		return false
@@ -115,9 +117,11 @@ func (d *demo) retell(line []byte) bool {
 	case "step":
 		d.tell("  %6.0f ms  %-8s %s", e.MS, e.Strategy, e.What)
 	case "connected":
+		d.event(connectedEvent{"connected", e.Via, e.Remote, e.Peer, e.MS, e.By})
 		d.tell("\nConnected %s with %s after %.0f ms.", viaWords(node.Strategy(e.Via), e.By), e.Remote, e.MS)
 		return true
 	case "failed", "error":
+		d.event(json.RawMessage(line))
 		d.tell("  %s", fmt.Sprintf("failed: %s", line))
 	}
 	return false

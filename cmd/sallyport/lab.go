@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/stage"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
@@ -53,7 +54,10 @@ variables SALLYPORT_LAB_NAME and SALLYPORT_LAB_NAME_IP, and there are
 SALLYPORT_LAB_BROKER and SALLYPORT_LAB_STUN.
 
 The last command gets standard input; when it ends, so does the lab, with its
-exit status. SIGINT and SIGTERM are passed on.`,
+exit status. SIGINT and SIGTERM are passed on.
+
+With --json, standard error begins with one object: the hosts, their addresses and
+what stands for {NAME}, and the servers. Standard output is the commands'.`,
 		Example: `  sallyport lab -- sallyport nat
   sallyport lab -- sallyport node --echo --- sallyport ping {a}
   sallyport lab --host a:full-cone,delay=40ms --host b:symmetric,refuse=rst -- a: sallyport node --echo --- b: sallyport connect -v {a}
@@ -66,6 +70,7 @@ exit status. SIGINT and SIGTERM are passed on.`,
 	c.Flags().StringArrayVar(&l.hosts, "host", nil, "a host, as `NAME:NAT[,OPTION…]`; repeatable")
 	c.Flags().DurationVar(&l.delay, "delay", 20*time.Millisecond, "one-way delay `D` of each host's way to the internet")
 	c.Flags().BoolVar(&l.noServer, "no-server", false, "leave out the broker and the STUN server")
+	c.Flags().BoolVar(&a.json, "json", false, "tell of the hosts, and of errors, in JSON on standard error")
 	c.Flags().BoolVarP(&a.verbose, "verbose", "v", false, "show the causes of errors")
 	c.Flags().SetInterspersed(false)
 	c.DisableFlagsInUseLine = true // what follows -- is not for us
@@ -126,7 +131,29 @@ func (l *lab) run(ctx context.Context, args []string) error {
 			return explainStage(err)
 		}
 	}
+	if l.json {
+		e := labEvent{Event: "lab", Hosts: s.Sights()}
+		if !l.noServer {
+			places := s.Places()
+			e.Servers = &places
+		}
+		emit(l.err, e)
+	}
 	return l.play(ctx, s, parts)
+}
+
+// labEvent is the hosts, and what serves them.
+type labEvent struct {
+	Event   string        `json:"event"`
+	Hosts   []stage.Sight `json:"hosts"`
+	Servers *serve.Places `json:"servers,omitempty"`
+}
+
+// labEndedEvent is a command that has ended before the last one, and not well.
+type labEndedEvent struct {
+	Event string `json:"event"`
+	Host  string `json:"host"`
+	Error string `json:"error"`
 }
 
 // explainStage gives an error of the stage its exit status.
@@ -168,6 +195,9 @@ func (l *lab) play(ctx context.Context, s *stage.Stage, parts []labPart) error {
 			waiting.Go(func() {
 				if err := run.Wait(); err != nil && background.Err() == nil && ctx.Err() == nil {
 					l.say("The command on host %s has ended: %v.", p.host, err)
+					if l.json {
+						emit(l.err, labEndedEvent{"ended", p.host, err.Error()})
+					}
 				}
 			})
 		}

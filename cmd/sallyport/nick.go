@@ -226,6 +226,13 @@ func newNickRelease(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			ours, err := p.Owns(ctx, name)
+			if err != nil {
+				return err
+			}
+			if !ours {
+				return failed(nil, `try "sallyport nick show" for the names that there are, or --key with the key of this one`, "%s is no name of this node, so that there is nothing to give up", name)
+			}
 			if err := p.Release(ctx, name); err != nil {
 				return err
 			}

@@ -206,7 +206,9 @@ func (r *receiveCommand) take(ctx context.Context, words code.Code) (address.Add
 	}
 	wait, cancel := context.WithTimeout(ctx, r.wait)
 	defer cancel()
-	stop := r.tellIdle(noSender)
+	var at meeting
+	cfg.Opened = at.open
+	stop := r.tellIdleOf(at.unanswered(r.wait, noSender))
 	peer, err := code.Take(wait, cfg, words)
 	stop()
 	if err == nil {

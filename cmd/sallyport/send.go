@@ -28,6 +28,7 @@ type sendCommand struct {
 	withQR bool
 	toCopy bool
 	board  clipboard
+	at     meeting
 	anew   bool
 	slow   string // --limit
 	limit  int64  // bytes a second
@@ -330,6 +331,7 @@ func (s *sendCommand) offer(p *pending) (*code.Offering, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Opened = s.at.open
 	o, err := code.Offer(cfg)
 	if err != nil {
 		return nil, err
@@ -366,7 +368,7 @@ func (s *sendCommand) show(text string) {
 func (s *sendCommand) taken(ctx context.Context, o *code.Offering, p *pending) error {
 	wait, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
-	stop := s.tellIdle(fmt.Sprintf("Nobody has used the code yet. Waiting for up to %v.", short(s.wait)))
+	stop := s.tellIdleOf(s.at.unused(s.wait))
 	peer, err := o.Accept(wait)
 	stop()
 	switch {

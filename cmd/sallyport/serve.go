@@ -139,14 +139,14 @@ func explainServe(err error) error {
 	case !errors.As(err, &s):
 		return err
 	case s.Misused():
-		return misused(s.Hint(), "%v", s)
+		return &failure{status: statusMisused, what: s.Error(), hint: s.Hint(), cause: s.Unwrap()}
 	}
 	return failed(s.Unwrap(), s.Hint(), "%v", s)
 }
 
 // servedEvent says where the services are.
 type servedEvent struct {
-	Event string `json:"event"` // "ready"
+	Event string `json:"event"` // "ready", and "servers" in the demonstration
 	serve.Places
 }
 

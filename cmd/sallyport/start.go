@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"net"
 	"strings"
@@ -71,20 +70,18 @@ func interfaceNames() []string {
 // same home has it.
 func (a *app) startNode(ctx context.Context, cfg node.Config, spare bool) (*node.Node, error) {
 	n, err := node.New(ctx, cfg)
-	taken := errno.Is(err, syscall.EADDRINUSE)
-	if taken && spare && cfg.Port != 0 {
+	if errno.Is(err, syscall.EADDRINUSE) && spare && cfg.Port != 0 {
 		cfg.Port = 0
 		n, err = node.New(ctx, cfg)
 	}
+	var port *node.PortError
 	switch {
 	case err == nil:
 		return n, nil
 	case ctx.Err() != nil:
 		return nil, err
-	case taken:
-		return nil, failed(err, "try another --port, or none for any", "TCP port %d is taken", cfg.Port)
-	case errors.Is(err, fs.ErrPermission):
-		return nil, failed(err, "try a --port above 1023", "TCP port %d may not be used by this user", cfg.Port)
+	case errors.As(err, &port):
+		return nil, failed(port.Err, port.Hint(), "%v", port)
 	}
 	return nil, failed(errors.Unwrap(err), "", "the node did not start: %v", err)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -222,7 +223,8 @@ func (u *up) fellOver(path string, from int64, status int) error {
 
 // tellUp says that a node is up, and how to use it.
 func (u *up) tellUp(ctx context.Context, files upFiles, st api.Status) error {
-	e := upEvent{Event: "up", PID: st.PID, ID: st.Address.ID, Address: st.Address.Address, Compact: st.Address.Compact, Relay: u.relay.flag(st.Address.Compact), Socket: files.socket, URL: st.URL, TokenFile: files.token, Log: files.log}
+	compact := cmp.Or(st.Address.Compact, st.Address.Address) // as compactly has it
+	e := upEvent{Event: "up", PID: st.PID, ID: st.Address.ID, Address: st.Address.Address, Compact: compact, Connect: u.pasteable(compact), Relay: u.relay.flag(compact), Socket: files.socket, URL: st.URL, TokenFile: files.token, Log: files.log}
 	if u.open {
 		var err error
 		if e.Link, err = newControl(files).link(ctx); err != nil {
@@ -233,7 +235,7 @@ func (u *up) tellUp(ctx context.Context, files upFiles, st api.Status) error {
 		emit(u.out, e)
 		return nil
 	}
-	fmt.Fprintf(u.out, "Address: %s\nCompact: %s\n", e.Address, e.Compact)
+	fmt.Fprintf(u.out, "Address: %s\nCompact: %s\nConnect: %s\n", e.Address, e.Compact, e.Connect)
 	if e.Relay != "" {
 		fmt.Fprintf(u.out, "Relay:   %s\n", e.Relay)
 	}
@@ -253,6 +255,7 @@ type upEvent struct {
 	ID        string `json:"id"`
 	Address   string `json:"address"`
 	Compact   string `json:"compact"`
+	Connect   string `json:"connect"`
 	Relay     string `json:"relay,omitempty"` // the flag with which others have this node relay
 	Socket    string `json:"socket"`
 	URL       string `json:"url,omitempty"`

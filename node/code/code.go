@@ -34,8 +34,18 @@ type Config struct {
 	// Dial opens the connections. Default: a net.Dialer.
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
 	Logger *slog.Logger // default silent
+	// Opened is called once, when the first broker is reached: before that the
+	// other side can't be met, whatever it does. It must not block. Default: nobody
+	// is told.
+	Opened func()
 
 	proof time.Duration // default proofTime
+}
+
+func (c Config) tellOpened() {
+	if c.Opened != nil {
+		c.Opened()
+	}
 }
 
 func (c Config) open(number, brokers int) (*mqtt.Channel, []address.Broker, string, error) {
@@ -62,6 +72,7 @@ type Offering struct {
 	code    Code
 	channel *mqtt.Channel
 	brokers []address.Broker
+	opened  func()
 	side    *offerer
 	proof   time.Duration
 
@@ -87,7 +98,7 @@ func offer(config Config, c Code) (*Offering, error) {
 	}
 	o := &Offering{
 		proof: config.proof,
-		code:  c, channel: channel, brokers: at, side: &offerer{code: c, self: self},
+		code:  c, channel: channel, brokers: at, opened: sync.OnceFunc(config.tellOpened), side: &offerer{code: c, self: self},
 		cancel: cancel, settled: make(chan struct{}),
 	}
 	o.all.Go(func() { o.serve(ctx) })
@@ -106,6 +117,7 @@ func (o *Offering) Accept(ctx context.Context) (Peer, error) {
 		return Peer{}, err
 	}
 	defer leave()
+	o.opened()
 	select {
 	case <-o.settled:
 	case <-ctx.Done():
@@ -179,6 +191,7 @@ func Take(ctx context.Context, config Config, c Code) (Peer, error) {
 		return Peer{}, err
 	}
 	defer leave()
+	config.tellOpened()
 	side := newTaker(c, self)
 	again := time.NewTicker(askAgain)
 	defer again.Stop()

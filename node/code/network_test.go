@@ -35,6 +35,9 @@ func meet(t *testing.T) (here, there Config) {
 
 func TestOfferAndTake(t *testing.T) {
 	here, there := meet(t)
+	offering, taking := 0, 0 // how often each was told of a broker
+	here.Opened = func() { offering++ }
+	there.Opened = func() { taking++ }
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	begun := time.Now()
@@ -61,6 +64,9 @@ func TestOfferAndTake(t *testing.T) {
 	}
 	if taken.Address.String() != addressOf(1) || offered.Address.String() != addressOf(2) || taken.Secret != offered.Secret {
 		t.Errorf("%+v, %+v", taken, offered)
+	}
+	if offering != 1 || taking != 1 {
+		t.Errorf("told of a broker %d and %d times", offering, taking)
 	}
 	// It is used up.
 	short, cancel := context.WithTimeout(ctx, 2*askAgain)
@@ -160,8 +166,11 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
+// Where no broker is reached, nobody is told that one is.
 func TestNoNetwork(t *testing.T) {
 	here, there := meet(t)
+	here.Opened = func() { t.Error("a broker was reached that is not there") }
+	there.Opened = here.Opened
 	here.Brokers = []address.Broker{{URL: "tcp://127.0.0.1:1"}}
 	there.Brokers = here.Brokers
 	o, err := Offer(here)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
@@ -83,6 +84,27 @@ func (e *StoreError) Hint() string {
 // have taken it; places that do not answer do so only if none has.
 func (p Publisher) Publish(ctx context.Context, name Name) (Record, error) {
 	return p.store(ctx, name, p.Self())
+}
+
+// Owns reports whether the name is ours: by what is written down here, or else
+// by what the places have. It fails where that is not known.
+func (p Publisher) Owns(ctx context.Context, name Name) (bool, error) {
+	names, err := p.Own.Names(p.Key.Public())
+	if err != nil || slices.Contains(names, name) {
+		return err == nil, err
+	}
+	answers := p.Places.Fetch(ctx, name)
+	silent := true
+	for _, a := range answers {
+		if a.found() && a.Record.Key == p.Key.Public() && !a.Record.Released() {
+			return true, nil
+		}
+		silent = silent && a.Err != nil
+	}
+	if silent {
+		return false, &LookupError{Name: name, Cause: ErrUnreachable, Answers: answers}
+	}
+	return false, nil
 }
 
 // Release gives the name up.

@@ -30,7 +30,7 @@ func startBroker(s *Server) (*service, error) {
 	}
 	b, err := broker.Start(cfg)
 	if err != nil {
-		return nil, failed(err, "try other ports with --mqtt-port, --mqtts-port and --ws-port, or another --listen", "the broker can't listen: %v", err)
+		return nil, cannotListen(err, "the broker", "try other ports with --mqtt-port, --mqtts-port and --ws-port, or another --listen")
 	}
 	for _, u := range b.URLs() {
 		s.places.Brokers = append(s.places.Brokers, withHost(u, s.names[0]))

@@ -26,7 +26,10 @@ type certificate struct {
 func loadCertificate(chain, key string, log *slog.Logger) (*certificate, error) {
 	c := &certificate{chain: chain, key: key, log: log}
 	if _, err := c.load(); err != nil {
-		return nil, misused("", "the certificate can't be used: %v", err)
+		return nil, &Error{
+			what: "the certificate can't be used: " + inWords(err), misused: true, cause: err,
+			hint: "try --cert with a PEM file of the chain, and --key-file with one of its private key",
+		}
 	}
 	return c, nil
 }

@@ -38,7 +38,7 @@ func startMonitor(address string, metrics func() []metric) (*monitor, error) {
 	}
 	l, err := net.Listen("tcp", at.String())
 	if err != nil {
-		return nil, failed(err, "try another port with --metrics", "the metrics can't be served: %v", err)
+		return nil, cannotListen(err, "the monitor", "try another port with --metrics")
 	}
 	m := &monitor{at: l.Addr(), ended: make(chan struct{})}
 	mux := http.NewServeMux()

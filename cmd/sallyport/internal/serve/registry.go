@@ -19,12 +19,12 @@ func startRegistry(s *Server) (*service, error) {
 	}
 	g, err := registry.Open(registry.Config{Path: cfg.File, Logger: s.log.With("service", "registry")})
 	if err != nil {
-		return nil, failed(err, "try another file with --registry", "%v", err)
+		return nil, failed(err, "try another file with --registry", "the registry can't be opened: %s", inWords(err))
 	}
 	l, err := s.sockets.Open("tcp", netip.AddrPortFrom(s.hosts[0], cfg.Port).String())
 	if err != nil {
 		_ = g.Close()
-		return nil, failed(err, "try another --registry-port", "the registry can't listen: %v", err)
+		return nil, cannotListen(err, "the registry", "try another port with --registry-port, or another --listen")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

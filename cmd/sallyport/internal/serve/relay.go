@@ -40,7 +40,7 @@ func startRelay(s *Server) (*service, error) {
 		Open: s.sockets.Open, Logger: s.log.With("service", "relay"),
 	})
 	if err != nil {
-		return nil, failed(err, "try another port with --turn-port, or --no-turn", "the relay can't listen: %v", err)
+		return nil, cannotListen(err, "the relay", "try another port with --turn-port, or --no-turn")
 	}
 	place.Host = net.JoinHostPort(s.names[0], strconv.Itoa(int(server.Addr().Port())))
 	s.places.TURN = place.URL()
@@ -97,11 +97,11 @@ func relaySecret(file string) (string, error) {
 		_ = os.Remove(file)
 	}
 	if !errors.Is(err, fs.ErrExist) {
-		return "", failed(err, "name another file with --turn-secret", "the relay's secret can't be kept in %q: %v", file, err)
+		return "", failed(err, "try another file with --turn-secret", "the relay's secret can't be kept: %s", inWords(err))
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return "", failed(err, "name another file with --turn-secret", "the relay's secret can't be read: %v", err)
+		return "", failed(err, "try another file with --turn-secret", "the relay's secret can't be read: %s", inWords(err))
 	}
 	secret := strings.TrimSpace(string(text))
 	if len(text) > maxSecretFile || len(secret) < 8 || strings.ContainsFunc(secret, func(r rune) bool { return r < ' ' || r > '~' }) {

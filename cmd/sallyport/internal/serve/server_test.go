@@ -95,7 +95,7 @@ func TestStartFails(t *testing.T) {
 		"relay":             {Config{Relay: RelayConfig{Port: port}}, false, "the relay can't listen"},
 		"STUN":              {Config{STUN: STUNConfig{Port: port}}, false, "the STUN server can't listen"},
 		"registry":          {Config{Registry: RegistryConfig{File: filepath.Join(dir, "names.db"), Port: port}}, false, "the registry can't listen"},
-		"metrics":           {Config{Metrics: taken.Addr().String()}, false, "the metrics can't be served"},
+		"metrics":           {Config{Metrics: taken.Addr().String()}, false, "the monitor can't listen"},
 	} {
 		if c.cfg.Listen == nil {
 			c.cfg.Listen = []string{"127.0.0.1"}

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -59,7 +58,7 @@ func (s *sockets) add(f *os.File) error {
 	}
 	c, err := net.FilePacketConn(f)
 	if err != nil {
-		return fmt.Errorf("it neither listens nor takes packets: %w", err)
+		return errors.New("it neither listens nor takes packets")
 	}
 	if udp, ok := c.(*net.UDPConn); ok {
 		s.udp[unmapped(udp.LocalAddr().(*net.UDPAddr).AddrPort())] = udp

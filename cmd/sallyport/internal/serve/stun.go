@@ -28,7 +28,7 @@ func startSTUN(s *Server) (*service, error) {
 	}
 	server, err := probe.NewServer(cfg)
 	if err != nil {
-		return nil, failed(err, "try other ports with --stun-port and --alternate-port, or another --listen", "the STUN server can't listen: %v", err)
+		return nil, cannotListen(err, "the STUN server", "try other ports with --stun-port and --alternate-port, or another --listen")
 	}
 	for _, at := range server.Addrs() {
 		name := s.names[0]

@@ -18,6 +18,7 @@ type Machine struct {
 	stage *Stage
 	name  string
 	host  *natlab.Host // nil on loopback
+	nat   string       // the word for its NAT; "" without one, or for the server
 	home  string
 	key   address.Key
 }

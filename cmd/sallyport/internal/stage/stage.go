@@ -5,6 +5,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -145,12 +146,14 @@ func (s *Stage) AddHost(h Host) error {
 		s.boxes[h.Name] = box
 	}
 	host, err := s.lab.Host(cfg)
+	var m *Machine
 	if err == nil {
-		_, err = s.add(h.Name, host)
+		m, err = s.add(h.Name, host)
 	}
 	if err != nil {
 		return fmt.Errorf("host %q can't be made: %w", h.Name, err)
 	}
+	m.nat = cmp.Or(h.nat, "open")
 	return nil
 }
 
