@@ -18,6 +18,7 @@ const (
 	pcpAnnounce, pcpMap   = 0, 1
 	pcpHeader, pcpMapSize = 24, 60
 	protocolTCP           = 6
+	notAuthorized         = 2 // a result (§7.4)
 )
 
 type nonce [12]byte

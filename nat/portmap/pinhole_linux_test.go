@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport-net/sallyport/nat/natlab"
 	"github.com/sallyport-net/sallyport/nat/portmap/miniupnpd"
@@ -82,9 +83,37 @@ func TestPinhole(t *testing.T) {
 			if err := p.Wait(); err != nil {
 				t.Error(err)
 			}
-			if strings.Contains(h.router.Rules(), "40123") || h.welcomed(at, patience/50) {
-				t.Errorf("the pinhole is still open:\n%s", h.router.Rules())
-			}
+			h.closed(at)
 		})
+	}
+}
+
+// closed waits until a pinhole is no more: at once, or two seconds later, the
+// router's shortest lifetime, where it can't be deleted.
+func (h *home) closed(at string) {
+	h.t.Helper()
+	h.until("the pinhole is closed", func() bool { return !strings.Contains(h.router.Rules(), "40123") })
+	if h.welcomed(at, patience/50) {
+		h.t.Errorf("a stranger still gets in at %s:\n%s", at, h.router.Rules())
+	}
+}
+
+// A pinhole that was renewed, which this router then refuses to delete, ends by
+// itself soon, and not with the time for which it was granted.
+func TestRenewedPinholeIsClosed(t *testing.T) {
+	t.Parallel()
+	h := newHome6(t)
+	const life = 10 * time.Second // renewed after half of that
+	p, at := h.mapped(role{Local: netip.MustParseAddr("2a00:1::10"), Protocols: []Protocol{PCP}, Lifetime: life})
+	before := h.router.Rules()
+	h.until("renewed", func() bool { return h.router.Rules() != before })
+	renewed := time.Now()
+	_ = p.in.Close()
+	if err := p.Wait(); err != nil {
+		t.Error(err)
+	}
+	h.closed(at)
+	if after := time.Since(renewed); after > life*3/4 {
+		t.Errorf("closed after %v, with a lifetime of %v", after, life)
 	}
 }

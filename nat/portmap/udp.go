@@ -154,7 +154,14 @@ func (m *pcpMapper) check(ctx context.Context, _ lease) error {
 	return err
 }
 
+// drop may have to leave the mapping to end by itself, soon: miniupnpd with
+// nftables (2.3.1) forgets whose a pinhole is when it is renewed, or asked for
+// twice because its answer was late, and then lets nobody delete it.
 func (m *pcpMapper) drop(ctx context.Context, l lease) error {
 	_, _, err := m.talk(ctx, pcpMap, pcpMapRequest(m.local, l.external, m.nonce, 0))
+	var no *RefusedError
+	if errors.As(err, &no) && no.Code == notAuthorized {
+		_, err = m.ask(ctx, l.external, time.Second) // the router's own minimum, where that is longer
+	}
 	return err
 }

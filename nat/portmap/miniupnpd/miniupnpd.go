@@ -139,10 +139,10 @@ func (r *Router) Restart(meanwhile func()) {
 }
 
 // Rules are those of the daemon, as nft(8) lists them: a forwarded port has a
-// "dnat", and a pinhole an "accept".
+// "dnat", a pinhole an "accept", and each rule a number, which is never used again.
 func (r *Router) Rules() string {
 	r.t.Helper()
-	return r.nft("", "list", "table", "inet", "miniupnpd")
+	return r.nft("", "-a", "list", "table", "inet", "miniupnpd")
 }
 
 // Forwards reports whether a port is forwarded.
