@@ -189,10 +189,22 @@ func TestPage(t *testing.T) {
 		t.Errorf("light and dark are alike: %v", papers)
 	}
 
+	h.durations(ctx)
 	h.pictures(ctx)
 	h.phone(ctx)
 	h.reload(ctx)
 	h.attack(ctx, b)
+}
+
+// durations checks how they are written.
+func (h *household) durations(ctx context.Context) {
+	h.t.Helper()
+	var got string
+	h.do(ctx, chromedp.Evaluate(`(async () => { const { ms } = await import("/draw.js"); return [0, 0.25, 9.97, 10.2, 999.4, 999.5, 1000, 6001, 61000].map(ms).join(", "); })()`,
+		&got, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	if want := "–, 0.3 ms, 10 ms, 10 ms, 999 ms, 1.0 s, 1.0 s, 6.0 s, 61.0 s"; got != want {
+		h.t.Errorf("durations are written %q, not %q", got, want)
+	}
 }
 
 // pictures checks what is drawn of each kind of NAT.
@@ -251,6 +263,16 @@ func (h *household) phone(ctx context.Context) {
 		if !fits {
 			h.t.Errorf("%s is wider than a phone", what)
 		}
+	}
+	h.until(ctx, "document.querySelector('#peers td.alive') !== null")
+	var wide, heads string
+	h.do(ctx, chromedp.Evaluate(`[document.documentElement, ...document.querySelectorAll("section, #peers td")].filter((e) => e.scrollWidth > e.clientWidth || e.getBoundingClientRect().right > innerWidth).map((e) => (e.querySelector("h2") ?? e).textContent.slice(0, 40)).join()`, &wide),
+		chromedp.Evaluate(`[...document.querySelectorAll("#peers tr[data-peer]:first-child td")].map((e) => getComputedStyle(e, "::before").content).join()`, &heads))
+	if wide != "" {
+		h.t.Errorf("on a phone one has to scroll sideways for %s", wide)
+	}
+	if heads != `"Peer","Path","Round trip","Sent","Received","Throughput"` {
+		h.t.Errorf("on a phone the cells of a peer are called %s", heads)
 	}
 	var kept bool
 	h.do(ctx, chromedp.Evaluate("document.activeElement === document.querySelector('.call summary') && document.activeElement.parentElement.open && document.querySelectorAll('.call details li').length > 2", &kept),

@@ -55,6 +55,9 @@ func TestScripts(t *testing.T) {
 			if cond == "lab" {
 				return natlab.Available() == nil, nil
 			}
+			if cond == "tmpfs" {
+				return unsharing().Run() == nil, nil
+			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -65,6 +68,16 @@ func TestScripts(t *testing.T) {
 			"occupy": occupyCmd, "grown": grownCmd, "random": randomCmd,
 		},
 	})
+}
+
+// unsharing mounts a small disk where nobody else sees it, as a script does that
+// fills it up.
+func unsharing() *exec.Cmd {
+	args := []string{"-m", "mount", "-t", "tmpfs", "-o", "size=1m", "none", "/tmp"}
+	if os.Getuid() != 0 {
+		args = append([]string{"-r"}, args...)
+	}
+	return exec.Command("unshare", args...)
 }
 
 // occupy ADDR: have a TCP port taken until the script ends, by us or by others.

@@ -72,6 +72,13 @@ func goesOn(err error) bool {
 	return true
 }
 
+// fullHere reports whether the disk here has to have room before the same can go
+// on.
+func fullHere(err error) bool {
+	var stop *transfer.StopError
+	return errors.As(err, &stop) && !stop.Remote && stop.Reason == transfer.Paused
+}
+
 // over does the transfer over c, and ends that.
 func (m *move) over(ctx context.Context, c *node.Conn) error {
 	asking := ""
@@ -94,13 +101,17 @@ func (m *move) over(ctx context.Context, c *node.Conn) error {
 // tellBreak says that it goes on when the other side is back.
 func (m *move) tellBreak(err error) {
 	var stop *transfer.StopError
+	why := ""
+	if errors.As(err, &stop) && stop.Reason == transfer.Paused && stop.Text != "" {
+		why = ", since it says: " + stop.Text
+	}
 	switch {
-	case errors.As(err, &stop) && stop.Reason == transfer.Unattended:
+	case stop != nil && stop.Reason == transfer.Unattended:
 		m.say("Nobody is there to say yes; they can run the same command again with --yes.")
 	case m.coded:
-		m.say("The receiver stopped at %d%%. Keeping the code open for %v; they can run the same command again.", m.done(), short(againWait))
+		m.say("The receiver stopped at %d%%%s. Keeping the code open for %v; they can run the same command again.", m.done(), why, short(againWait))
 	default:
-		m.say("The %s stopped at %d%%. Waiting for up to %v; they can run the same command again.", m.other(), m.done(), short(againWait))
+		m.say("The %s stopped at %d%%%s. Waiting for up to %v; they can run the same command again.", m.other(), m.done(), why, short(againWait))
 	}
 	if m.json {
 		emit(m.err, brokenEvent{"broken", m.done(), plainly(err)})
@@ -197,8 +208,8 @@ func (m *move) welcome(ctx context.Context, n *node.Node, only address.Key, wait
 					only = peer // it has begun
 				}
 				wait, again = againWait, true
-			case !m.patient:
-				m.final = true
+			case !m.patient, fullHere(err):
+				m.final = !fullHere(err)
 				return m.explain(err)
 			default:
 				m.say("Nothing came of %s: %s. Still waiting.", peer.Short(), m.explain(err))
@@ -274,6 +285,8 @@ func (m *move) explain(err error) *failure {
 		return &failure{status: statusFailed, what: "you said no. Nothing was received"}
 	case errors.As(err, &stop) && !stop.Remote && stop.Reason == transfer.Unattended:
 		return &failure{status: statusMisused, what: stop.Text, hint: "run the same command again with --yes"}
+	case fullHere(err):
+		return &failure{status: statusFailed, what: fmt.Sprintf("%s; %d%% has arrived", stop.Text, m.done()), hint: "make room and run the same command again; what has arrived is kept"}
 	case errors.As(err, &stop) && !stop.Remote && !m.sending:
 		return &failure{status: statusFailed, what: stop.Text, hint: "try a new code, with --overwrite where files differ, or with another folder for --output"}
 	case errors.As(err, &stop):

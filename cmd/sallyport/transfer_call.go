@@ -49,7 +49,7 @@ func (m *move) call(ctx context.Context, peer address.Address, wait time.Duratio
 			}
 			var stop *transfer.StopError
 			if !goesOn(err) || errors.As(err, &stop) && stop.Reason == transfer.Unattended {
-				m.final = m.final || !goesOn(err)
+				m.final = m.final || !goesOn(err) && !fullHere(err)
 				return m.explain(err)
 			}
 			m.tellBreak(err)

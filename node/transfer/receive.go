@@ -153,7 +153,7 @@ func (g *receiving) hear() error {
 
 // inspect looks at what is there of each file, and at the room for the rest.
 func (g *receiving) inspect() error {
-	var missing int64
+	var missing, held int64
 	for i, e := range g.offer.Entries {
 		if err := g.ctx.Err(); err != nil {
 			return err
@@ -174,6 +174,7 @@ func (g *receiving) inspect() error {
 			return err
 		}
 		g.items = append(g.items, it)
+		held += it.held()
 		if !it.whole {
 			missing += e.Size - it.held()
 		}
@@ -183,7 +184,11 @@ func (g *receiving) inspect() error {
 		free = func() (uint64, error) { return freeSpace(g.Root) }
 	}
 	if room, err := free(); err == nil && uint64(missing) > room {
-		return &StopError{Reason: Impossible, Text: fmt.Sprintf("there is room for %d MB, and %d MB are missing", room/1e6, (missing+999_999)/1e6)}
+		stop := &StopError{Reason: Impossible, Text: fmt.Sprintf("there is room for %d MB, and %d MB are missing", room/1e6, (missing+999_999)/1e6)}
+		if held > 0 {
+			stop.Reason = Paused // the disk was filled since it began
+		}
+		return stop
 	}
 	return nil
 }
@@ -237,8 +242,12 @@ func differs(name string) error {
 }
 
 // outside is a path that the folder does not let us use, as when a symbolic
-// link in it leads elsewhere.
+// link in it leads elsewhere. For want of room it is a pause: what is here is
+// kept, and the same goes on from there.
 func outside(name string, err error) error {
+	if isFull(err) {
+		return &StopError{Reason: Paused, Text: "the disk is full"}
+	}
 	return fmt.Errorf("%q can't be made there: %w", clip(name), err)
 }
 

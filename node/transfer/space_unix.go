@@ -3,6 +3,7 @@
 package transfer
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -21,3 +22,7 @@ func freeSpace(root *os.Root) (uint64, error) {
 	}
 	return uint64(max(s.Bavail, 0)) * uint64(s.Bsize), nil
 }
+
+// isFull reports whether err is for want of room: of the disk's, or of what its
+// user may have of it.
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

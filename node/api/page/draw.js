@@ -24,5 +24,10 @@ export function bytes(n) {
   return (k ? n.toFixed(1) : n) + " " + units[k];
 }
 
-export const ms = (n) => (n ? (n < 10 ? n.toFixed(1) : Math.round(n)) + " ms" : "–");
+// ms writes milliseconds as people read them: above a second, in seconds.
+export function ms(n) {
+  if (!n) return "–";
+  if (n < 9.95) return n.toFixed(1) + " ms";
+  return n < 999.5 ? Math.round(n) + " ms" : (n / 1000).toFixed(1) + " s";
+}
 export const short = (id) => id.slice(0, 8);

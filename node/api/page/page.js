@@ -45,14 +45,19 @@ function spark(r) {
   return html("span", { class: "rate" }, svg("svg", { width: 120, height: 24, role: "img", "aria-label": "Throughput" }, line(r.down, "down"), line(r.up, "up")), " " + bytes(Math.round(now)) + "/s");
 }
 
+// cell carries the head of its column, for where there are no columns.
+function cell(head, attributes, ...children) {
+  return html("td", { role: "cell", "data-head": head, ...attributes }, html("span", {}, ...children));
+}
+
 function drawPeers(sessions) {
   const now = Date.now();
   for (const n of rates.keys()) if (!sessions.some((s) => s.session === n)) rates.delete(n);
   $("no-peers").hidden = sessions.length > 0;
-  document.querySelector("#peers tbody").replaceChildren(...sessions.map((s) => html("tr", { "data-peer": s.peer },
-    html("td", { title: s.peer }, html("code", {}, short(s.peer)), s.ours ? "" : " (called us)"),
-    html("td", { class: s.alive ? "alive" : "lost" }, s.alive ? `${s.via || "accepted"} ${s.remote}` : "lost, looking for another", s.moves ? `, moved ${s.moves} ×` : "", s.forged ? `, forged ${s.forged} ×` : ""),
-    html("td", {}, ms(s.rtt_ms)), html("td", {}, bytes(s.sent)), html("td", {}, bytes(s.received)), html("td", {}, spark(rate(s, now))))));
+  document.querySelector("#peers tbody").replaceChildren(...sessions.map((s) => html("tr", { role: "row", "data-peer": s.peer },
+    cell("Peer", { title: s.peer }, html("code", {}, short(s.peer)), s.ours ? "" : " (called us)"),
+    cell("Path", { class: s.alive ? "alive" : "lost" }, s.alive ? `${s.via || "accepted"} ${s.remote}` : "lost, looking for another", s.by ? `, by node ${short(s.by)}` : "", s.moves ? `, moved ${s.moves} ×` : "", s.forged ? `, forged ${s.forged} ×` : ""),
+    cell("Round trip", {}, ms(s.rtt_ms)), cell("Sent", {}, bytes(s.sent)), cell("Received", {}, bytes(s.received)), cell("Throughput", {}, spark(rate(s, now))))));
 }
 
 async function refresh() {
