@@ -108,9 +108,10 @@ func (s *connections) add(c net.Conn, ip netip.Addr) bool {
 	return true
 }
 
-// remove closes c and forgets it.
+// remove forgets c and closes it: in this order, so that whoever sees its end may
+// come again.
 func (s *connections) remove(c net.Conn, ip netip.Addr) {
-	_ = c.Close()
+	defer c.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)
