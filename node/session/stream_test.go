@@ -296,3 +296,22 @@ func TestManyStreams(t *testing.T) {
 		want[o.sum]--
 	}
 }
+
+// A Write that was taken has succeeded, also where the peer has answered to it
+// and closed before it returns.
+func TestWriteThatIsAnsweredByClosing(t *testing.T) {
+	e := begin(t)
+	keep, _ := e.open()
+	defer keep.Close()
+	for range 500 {
+		near, far := e.open()
+		go func() {
+			_, _ = far.Read(make([]byte, 1))
+			_ = far.CloseNow()
+		}()
+		if n, err := near.Write([]byte("x")); n != 1 || err != nil {
+			t.Fatalf("%d taken, %v", n, err)
+		}
+		_ = near.CloseNow()
+	}
+}

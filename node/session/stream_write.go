@@ -18,7 +18,9 @@ func (t *Stream) Write(p []byte) (n int, err error) {
 			return n, err
 		}
 		t.queue(p[n : n+k])
-		n += k
+		if n += k; n == len(p) {
+			return n, nil // whatever the peer may have answered to it by now
+		}
 	}
 }
 
