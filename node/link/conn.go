@@ -79,7 +79,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.tls.Read(p)
-	return n, named(err)
+	if err != nil {
+		err = named(err) // which allocates, and is not for every read
+	}
+	return n, err
 }
 
 // named tells what TLS has refused itself from what it was told: by an alert of the
