@@ -7,6 +7,23 @@ import (
 	"time"
 )
 
+// chosen gives the ends of a link that was nominated and admitted.
+func chosen(t *testing.T) (a, b *Conn) {
+	t.Helper()
+	caller, callee := pair(t)
+	a, err := caller.Nominate([16]byte{1}, Session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := callee.Nomination(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = callee.Admit(); err != nil {
+		t.Fatal(err)
+	}
+	return a, b
+}
+
 // A connection that is cut between two records must not look like one that has
 // ended: what has arrived is not all.
 func TestCutIsNoEnd(t *testing.T) {
@@ -19,18 +36,7 @@ func TestCutIsNoEnd(t *testing.T) {
 		"cut":         {func(c *Conn) error { return c.NetConn().Close() }, ErrCut},
 	} {
 		t.Run(name, func(t *testing.T) {
-			caller, callee := pair(t)
-			a, err := caller.Nominate([16]byte{1}, Session)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, _, err := callee.Nomination(time.Now().Add(5 * time.Second)); err != nil {
-				t.Fatal(err)
-			}
-			b, err := callee.Admit()
-			if err != nil {
-				t.Fatal(err)
-			}
+			a, b := chosen(t)
 			defer b.Close()
 			defer a.Close()
 			if err := a.Verdict(); err != nil { // else unread input would make the end an RST
@@ -62,18 +68,7 @@ func TestForgedRecordsAreNamed(t *testing.T) {
 		"too long a record":    {23, 3, 3, 0xff, 0xff},
 	} {
 		t.Run(name, func(t *testing.T) {
-			caller, callee := pair(t)
-			a, err := caller.Nominate([16]byte{1}, Session)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, _, err := callee.Nomination(time.Now().Add(5 * time.Second)); err != nil {
-				t.Fatal(err)
-			}
-			b, err := callee.Admit()
-			if err != nil {
-				t.Fatal(err)
-			}
+			a, b := chosen(t)
 			defer b.Close()
 			defer a.Close()
 			if _, err := a.NetConn().Write(made); err != nil {
