@@ -44,7 +44,9 @@ func TestSilentBroker(t *testing.T) {
 	if d := time.Since(begin); d > keepAlive+pingTimeout+300*time.Millisecond {
 		t.Errorf("noticed after %v", d)
 	}
-	if err, _ := cause.Load().(error); err == nil || !strings.Contains(err.Error(), "silent for 1.6s") {
+	// What it met is told after it has left the open ones.
+	until(t, "a cause", func() bool { return cause.Load() != nil })
+	if err := cause.Load().(error); !strings.Contains(err.Error(), "silent for 1.6s") {
 		t.Errorf("cause %v", err)
 	}
 	if err := c.Publish(deadline(t), key, brokers, []byte("alive")); err != nil {
