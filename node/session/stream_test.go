@@ -40,7 +40,7 @@ func TestStreamsCarryBytesBothWaysAndHalfClose(t *testing.T) {
 	for _, s := range []*Session{e.opener, e.acceptor} {
 		select {
 		case <-s.Over():
-		case <-time.After(10 * time.Second):
+		case <-time.After(ample):
 			t.Fatal("the session outlives its last stream")
 		}
 		if !errors.Is(s.ended, io.EOF) {
@@ -147,7 +147,14 @@ func TestTheAcceptorOpensStreamsToo(t *testing.T) {
 func TestASlowStreamStopsNoOther(t *testing.T) {
 	e := begin(t)
 	slow, slowFar := e.open()
-	_ = slow.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+	go func() { // the window is used up, however long that takes
+		defer slow.SetWriteDeadline(time.Unix(1, 0))
+		eventually(t, "the window is used up", func() bool {
+			e.opener.mu.Lock()
+			defer e.opener.mu.Unlock()
+			return slow.credit == 0
+		})
+	}()
 	n, err := slow.Write(make([]byte, 1<<20))
 	if !errors.Is(err, os.ErrDeadlineExceeded) || n != firstWindow {
 		t.Fatalf("%d bytes, %v: want the window of %d", n, err, firstWindow)
