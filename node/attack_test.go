@@ -54,7 +54,7 @@ func (w *world) listener(h *natlab.Host, topic address.Key, brokers []address.Br
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { ch.Close() })
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := ch.Wait(ctx); err != nil {
 		w.t.Fatal(err)
@@ -64,7 +64,7 @@ func (w *world) listener(h *natlab.Host, topic address.Key, brokers []address.Br
 
 func (a *attacker) send(to address.Key, payload []byte) {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := a.channel.Publish(ctx, to, a.brokers, payload)
 	for errors.Is(err, mqtt.ErrNotOpen) && a.channel.Wait(ctx) == nil { // brokers may drop an attacker
@@ -225,7 +225,7 @@ func TestAttackReplay(t *testing.T) {
 		select {
 		case d := <-tap.Deliveries():
 			recorded = append(recorded, d.Payload)
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("the signal was not to be heard on the broker")
 		}
 	}
@@ -277,6 +277,9 @@ func TestAttackReflection(t *testing.T) {
 				a.send(key, a.seal(key, a.claim(kind, dest...)))
 				// It is over when nothing more has come for longer than the
 				// longest pause between two SYNs that the rules allow, 4 s.
+				for begun := time.Now(); len(toVictim.list()) == 0 && time.Since(begun) < time.Minute; {
+					time.Sleep(50 * time.Millisecond)
+				}
 				quiet := 0
 				for last := -1; quiet < 10; time.Sleep(500 * time.Millisecond) {
 					if n := len(toVictim.list()); n != last {
