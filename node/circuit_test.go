@@ -443,23 +443,24 @@ func TestCircuitFlood(t *testing.T) {
 		t.Error("no guest was turned away")
 	}
 	// The flood takes the machine, too, so that there may be no answer in time. That
-	// is another thing than to be turned away.
+	// is another thing than to be turned away, unless by what such a call has left.
 	var near *node.Conn
+	late := false
 	for end := time.Now().Add(2 * time.Minute); near == nil; {
 		c, err := a.Connect(shortly(t), b.Addr().String())
 		var silent *signaling.NoAnswerError
-		switch {
+		switch late = late || errors.As(err, &silent); {
 		case err == nil:
 			near = c
 			defer c.Close()
-		case !errors.As(err, &silent) || time.Now().After(end):
+		case !late || time.Now().After(end):
 			t.Fatal(err)
 		}
 	}
 	far := (<-accepted).(*node.Conn)
 	defer far.Close()
 	told := func(e node.Event) bool { return strings.Contains(e.What, "busy") }
-	if near.By() != r.ID() || slices.ContainsFunc(near.Timeline(), told) {
+	if near.By() != r.ID() || !late && slices.ContainsFunc(near.Timeline(), told) {
 		t.Errorf("by %s: %v", near.By().Short(), near.Timeline())
 	}
 	carries(t, near, far, randomBytes(10<<10))
