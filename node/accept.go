@@ -135,7 +135,7 @@ func (n *Node) await(l *link.Link) {
 		n.resume(conn)
 		return
 	}
-	if _, err := n.begin(conn, id, acceptedVia(conn), nil); err != nil {
+	if _, err := n.begin(conn, id, acceptedVia(conn), nil, session.Application); err != nil {
 		n.log.Info("no session", "peer", l.Peer().Short(), "error", err)
 	}
 }
