@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/lan"
 	"github.com/sallyport-net/sallyport/node/link"
@@ -157,7 +158,7 @@ func verdict(conn peerConn) error {
 		if errors.As(err, &timeout) && timeout.Timeout() {
 			f = explain(failed(err, "try again", "the peer has proved its key, and then fell silent"))
 		} else if f.status == statusFailed && f.hint == "" {
-			f = explain(failed(err, "try again", "%s", plainly(err)))
+			f = explain(failed(err, "try again", "%s", pipe.Plainly(err)))
 		}
 		f.event = failedEvent{"failed", []failedAttempt{{string(conn.Via()), f.what}}, f.hint, f.status}
 		return f

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 	"github.com/sallyport-net/sallyport/node/session"
@@ -103,7 +104,7 @@ func (l *line) request(ctx context.Context, q tunnel.Request) (*node.Conn, error
 		return nil, noReply(err)
 	}
 	if _, err := c.Write(q.Bytes()); err != nil {
-		cut(c)
+		pipe.Cut(c)
 		return nil, err
 	}
 	return c, nil
@@ -159,7 +160,7 @@ func (l *line) keep(ctx context.Context, anchor *node.Conn) {
 		}
 		if over {
 			l.settle(lost)
-			l.tell(api.ForwardEvent{Event: "gone", Error: plainly(lost)})
+			l.tell(api.ForwardEvent{Event: "gone", Error: pipe.Plainly(lost)})
 		}
 		if anchor = l.redial(ctx, over); anchor == nil {
 			return
@@ -178,7 +179,7 @@ func (l *line) watch(ctx context.Context, anchor *node.Conn) {
 
 // hold shows now and again that the anchor is wanted, until it or ctx ends.
 func (l *line) hold(ctx context.Context, anchor *node.Conn) error {
-	stop := context.AfterFunc(ctx, func() { cut(anchor) })
+	stop := context.AfterFunc(ctx, func() { pipe.Cut(anchor) })
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { // ends with the anchor
@@ -220,7 +221,7 @@ func (l *line) redial(ctx context.Context, over bool) *node.Conn {
 				}
 				return anchor
 			}
-			cut(anchor)
+			pipe.Cut(anchor)
 		}
 		if ctx.Err() != nil {
 			return nil

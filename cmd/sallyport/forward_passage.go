@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node/api"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
@@ -16,7 +17,7 @@ type passage struct {
 	from   string
 	to     tunnel.Place // zero where it is not known, or is the peer's choice
 	begun  time.Time
-	traffic
+	pipe.Traffic
 }
 
 func (p *passage) where() string {
@@ -37,12 +38,12 @@ const updateThere = "update Sallyport at the peer"
 func (f *forwarder) tellClosed(ctx context.Context, p *passage) {
 	e := api.ForwardEvent{
 		Event: "closed", Number: p.number, Kind: string(p.kind), From: p.from, To: p.where(),
-		MS: milliseconds(time.Since(p.begun)), Received: p.received, Sent: p.sent,
+		MS: milliseconds(time.Since(p.begun)), Received: p.Received, Sent: p.Sent,
 	}
 	var no *tunnel.RefusedError
-	if p.err != nil && ctx.Err() == nil {
-		e.Error = passageError(p.err)
-		switch err := noReply(p.err); {
+	if p.Err != nil && ctx.Err() == nil {
+		e.Error = passageError(p.Err)
+		switch err := noReply(p.Err); {
 		case errors.As(err, &no):
 			e.Refused, e.Hint = true, no.Hint()
 		case errors.Is(err, errNotServed):
@@ -59,5 +60,5 @@ func passageError(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return errSilent.Error()
 	}
-	return plainly(noReply(err))
+	return pipe.Plainly(noReply(err))
 }

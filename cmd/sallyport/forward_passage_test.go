@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node/api"
 	"github.com/sallyport-net/sallyport/node/session"
 	"github.com/sallyport-net/sallyport/node/tunnel"
@@ -32,7 +33,7 @@ func TestPassagesThatFail(t *testing.T) {
 	} {
 		var told []api.ForwardEvent
 		f := newForwarder(func(e api.ForwardEvent) { told = append(told, e) }, nil)
-		f.tellClosed(t.Context(), &passage{number: 7, kind: localForward, to: to, traffic: traffic{err: c.err}})
+		f.tellClosed(t.Context(), &passage{number: 7, kind: localForward, to: to, Traffic: pipe.Traffic{Err: c.err}})
 		if e := told[0]; len(told) != 1 || e.Event != "closed" || e.Number != 7 || e.Error != c.error || e.Hint != c.hint || e.Refused != c.refused {
 			t.Errorf("%v is told as %+v", c.err, told)
 		}
@@ -44,7 +45,7 @@ func TestPassagesThatFail(t *testing.T) {
 		if e.Error != "" {
 			t.Errorf("%+v", e)
 		}
-	}, nil).tellClosed(ctx, &passage{traffic: traffic{err: errors.New("cut")}})
+	}, nil).tellClosed(ctx, &passage{Traffic: pipe.Traffic{Err: errors.New("cut")}})
 }
 
 // A forward is the same on both sides of the API.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 	"github.com/sallyport-net/sallyport/node/tunnel"
@@ -48,7 +49,7 @@ func (f *forwarder) beginRemote(ctx context.Context, s forwardSpec) error {
 				continue
 			}
 			if _, gone := f.line.state(); gone == nil && ctx.Err() == nil { // else the line tells
-				f.tell(api.ForwardEvent{Event: "retry", Kind: string(remoteForward), Error: plainly(err), MS: milliseconds(pause)})
+				f.tell(api.ForwardEvent{Event: "retry", Kind: string(remoteForward), Error: pipe.Plainly(err), MS: milliseconds(pause)})
 			}
 			select {
 			case <-time.After(pause):
@@ -69,11 +70,11 @@ func (f *forwarder) listenThere(ctx context.Context, s forwardSpec) (*node.Conn,
 	if err != nil {
 		return nil, tunnel.Place{}, err
 	}
-	stop := context.AfterFunc(ctx, func() { cut(c) })
+	stop := context.AfterFunc(ctx, func() { pipe.Cut(c) })
 	defer stop()
 	a, err := answer(c, q)
 	if err != nil {
-		cut(c)
+		pipe.Cut(c)
 		return nil, tunnel.Place{}, err
 	}
 	return c, a.Place, nil
@@ -82,9 +83,9 @@ func (f *forwarder) listenThere(ctx context.Context, s forwardSpec) (*node.Conn,
 // answerKnocks takes the connections that come in at the peer, until the stream
 // or ctx ends.
 func (f *forwarder) answerKnocks(ctx context.Context, s forwardSpec, c *node.Conn) {
-	stop := context.AfterFunc(ctx, func() { cut(c) })
+	stop := context.AfterFunc(ctx, func() { pipe.Cut(c) })
 	defer stop()
-	defer cut(c)
+	defer pipe.Cut(c)
 	for {
 		k, err := tunnel.ReadKnock(c)
 		if err != nil {
@@ -114,13 +115,13 @@ func (f *forwarder) answerKnock(ctx context.Context, s forwardSpec, c *node.Conn
 		return
 	}
 	conn := local.(*net.TCPConn)
-	f.carry(ctx, s, k.From.String(), conn, func(*passage) traffic {
+	f.carry(ctx, s, k.From.String(), conn, func(*passage) pipe.Traffic {
 		q := tunnel.Request{Kind: tunnel.Take, Ticket: k.Ticket, Place: k.From}
 		c, err := f.line.request(ctx, q)
 		if err != nil {
-			abort(conn)
-			return traffic{err: err}
+			pipe.Abort(conn)
+			return pipe.Traffic{Err: err}
 		}
-		return join(&asked{Conn: c, request: q}, conn)
+		return pipe.Join(&asked{Conn: c, request: q}, conn)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/nat/errno"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
@@ -75,7 +76,7 @@ func (f *forwarder) run(ctx context.Context, specs []forwardSpec, reach func(con
 	defer func() { f.running.Wait(); r.release() }()
 	defer end(nil)
 	if err := verdict(r.conn); err != nil {
-		cut(r.conn)
+		pipe.Cut(r.conn)
 		return explainCut(err)
 	}
 	e := connectedOf(r.conn)
@@ -148,12 +149,12 @@ func (f *forwarder) leave() { <-f.places }
 
 // carry serves one connection and tells of both ends. The connection is closed
 // under it when ctx ends.
-func (f *forwarder) carry(ctx context.Context, s forwardSpec, from string, conn *net.TCPConn, serve func(*passage) traffic) {
-	stop := context.AfterFunc(ctx, func() { abort(conn) })
+func (f *forwarder) carry(ctx context.Context, s forwardSpec, from string, conn *net.TCPConn, serve func(*passage) pipe.Traffic) {
+	stop := context.AfterFunc(ctx, func() { pipe.Abort(conn) })
 	defer stop()
 	p := &passage{number: f.numbers.next(), kind: s.kind, from: from, to: s.to, begun: time.Now()}
 	f.tellOpened(p)
-	p.traffic = serve(p)
+	p.Traffic = serve(p)
 	f.tellClosed(ctx, p)
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
@@ -67,45 +68,45 @@ func loopback(p tunnel.Place) bool {
 }
 
 // serve is the sink.
-func (t *tunnels) serve(ctx context.Context, c *node.Conn) traffic {
+func (t *tunnels) serve(ctx context.Context, c *node.Conn) pipe.Traffic {
 	_ = c.SetReadDeadline(time.Now().Add(requestTimeout))
 	q, err := tunnel.ReadRequest(c)
 	if err != nil {
-		cut(c)
+		pipe.Cut(c)
 		if errors.Is(err, tunnel.ErrForeign) {
 			err = errors.New("the peer opens a tunnel, and does not say where it shall lead")
 		}
-		return traffic{err: err}
+		return pipe.Traffic{Err: err}
 	}
 	_ = c.SetReadDeadline(time.Time{})
 	switch q.Kind {
 	case tunnel.Dial:
 		return t.dial(ctx, c, q.Place)
 	case tunnel.Listen:
-		return traffic{err: t.porters.serve(ctx, c, q.Place, t)}
+		return pipe.Traffic{Err: t.porters.serve(ctx, c, q.Place, t)}
 	}
 	local := t.porters.take(c.Peer(), q.Ticket)
 	if local == nil {
 		return refuse(c, tunnel.Gone, errors.New("the connection that the peer takes is no more"))
 	}
 	if _, err := c.Write(tunnel.Reply{}.Bytes()); err != nil {
-		abort(local)
-		return traffic{err: err}
+		pipe.Abort(local)
+		return pipe.Traffic{Err: err}
 	}
-	stop := context.AfterFunc(ctx, func() { abort(local) })
+	stop := context.AfterFunc(ctx, func() { pipe.Abort(local) })
 	defer stop()
-	return join(c, local)
+	return pipe.Join(c, local)
 }
 
 // refuse answers with a no.
-func refuse(c *node.Conn, status tunnel.Status, err error) traffic {
+func refuse(c *node.Conn, status tunnel.Status, err error) pipe.Traffic {
 	_, _ = c.Write(tunnel.Reply{Status: status}.Bytes())
-	leave(c)
-	return traffic{err: err}
+	pipe.Leave(c)
+	return pipe.Traffic{Err: err}
 }
 
 // dial connects the stream to a service, if it may.
-func (t *tunnels) dial(ctx context.Context, c *node.Conn, to tunnel.Place) traffic {
+func (t *tunnels) dial(ctx context.Context, c *node.Conn, to tunnel.Place) pipe.Traffic {
 	local, err := dialAllowed(ctx, t.forward, to)
 	status := tunnel.StatusOf(err)
 	t.tellWanted(c, "dial", to, status)
@@ -113,12 +114,12 @@ func (t *tunnels) dial(ctx context.Context, c *node.Conn, to tunnel.Place) traff
 		return refuse(c, status, &tunnel.RefusedError{Kind: tunnel.Dial, Place: to, Status: status})
 	}
 	if _, err := c.Write(tunnel.Reply{}.Bytes()); err != nil {
-		abort(local)
-		return traffic{err: err}
+		pipe.Abort(local)
+		return pipe.Traffic{Err: err}
 	}
-	stop := context.AfterFunc(ctx, func() { abort(local) })
+	stop := context.AfterFunc(ctx, func() { pipe.Abort(local) })
 	defer stop()
-	return join(c, local)
+	return pipe.Join(c, local)
 }
 
 // dialAllowed dials what the rules leave of a place, one address after another.
