@@ -168,7 +168,7 @@ func verdict(conn peerConn) error {
 }
 
 func connectedOf(c peerConn) connectedEvent {
-	return connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), milliseconds(c.Took()), id(c.By())}
+	return connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), milliseconds(c.Took()), c.By().String()}
 }
 
 func (a *app) tellConnected(e connectedEvent) {
@@ -210,14 +210,6 @@ type connectedEvent struct {
 	Peer   string  `json:"peer"`
 	MS     float64 `json:"ms"`
 	By     string  `json:"by,omitempty"` // the id of the node that relays
-}
-
-// id is that of a key; "" where there is none.
-func id(k address.Key) string {
-	if k.IsZero() {
-		return ""
-	}
-	return k.String()
 }
 
 // close ends the connection and the node.

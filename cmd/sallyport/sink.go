@@ -6,10 +6,10 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/forward"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/tunnel"
@@ -95,7 +95,7 @@ func (f *sinkFlags) sink(a *app, everyone bool, otherwise func() sink) (sink, er
 	t.warn(everyone)
 	return func(ctx context.Context, c *node.Conn) pipe.Traffic {
 		if c.Tunnel() {
-			return t.serve(ctx, c)
+			return t.Serve(ctx, c)
 		}
 		return plain(ctx, c)
 	}, nil
@@ -111,7 +111,7 @@ func (f *sinkFlags) plainSink(a *app, otherwise func() sink) (sink, error) {
 		if err := checkHostPort(f.forward); err != nil {
 			return nil, misused("try --forward 127.0.0.1:22", "--forward %q: %v", f.forward, err)
 		}
-		return forward(f.forward), nil
+		return toService(f.forward), nil
 	}
 	return otherwise(), nil
 }
@@ -160,13 +160,10 @@ func echo(_ context.Context, c *node.Conn) pipe.Traffic {
 	return pipe.Traffic{Received: n, Sent: n, Err: err}
 }
 
-// forwardTimeout bounds the dial to a service nearby.
-const forwardTimeout = 10 * time.Second
-
-// forward gives each peer a connection of its own to the service.
-func forward(service string) sink {
+// toService gives each peer a connection of its own to the service.
+func toService(service string) sink {
 	return func(ctx context.Context, c *node.Conn) pipe.Traffic {
-		d := net.Dialer{Timeout: forwardTimeout}
+		d := net.Dialer{Timeout: forward.DialTimeout}
 		local, err := d.DialContext(ctx, "tcp", service)
 		if err != nil {
 			pipe.Leave(c) // the peer reads a clean end

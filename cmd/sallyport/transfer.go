@@ -259,7 +259,7 @@ func refuseBusy(ctx context.Context, c *node.Conn) {
 
 func (m *move) tellCame(c *node.Conn) {
 	if m.json {
-		emit(m.err, connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), 0, id(c.By())})
+		emit(m.err, connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), 0, c.By().String()})
 		return
 	}
 	m.say("Connected with %s at %s.", c.Peer().Short(), c.RemoteAddr())

@@ -1,4 +1,4 @@
-package main
+package forward
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 // passage is one forwarded connection.
 type passage struct {
 	number int
-	kind   forwardKind
+	kind   Kind
 	from   string
 	to     tunnel.Place // zero where it is not known, or is the peer's choice
 	begun  time.Time
@@ -28,7 +28,7 @@ func (p *passage) where() string {
 }
 
 func (f *forwarder) tellOpened(p *passage) {
-	f.tell(api.ForwardEvent{Event: "opened", Number: p.number, Kind: string(p.kind), From: p.from, To: p.where()})
+	f.Tell(api.ForwardEvent{Event: "opened", Number: p.number, Kind: string(p.kind), From: p.from, To: p.where()})
 }
 
 // updateThere is what helps with errTooOld.
@@ -52,7 +52,7 @@ func (f *forwarder) tellClosed(ctx context.Context, p *passage) {
 			e.Hint = updateThere
 		}
 	}
-	f.tell(e)
+	f.Tell(e)
 }
 
 // passageError says what has ended a connection, in words.

@@ -1,4 +1,4 @@
-package main
+package forward
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 )
 
 // beginLocal serves a port here until ctx ends.
-func (f *forwarder) beginLocal(ctx context.Context, s forwardSpec, l *net.TCPListener) {
+func (f *forwarder) beginLocal(ctx context.Context, s Spec, l *net.TCPListener) {
 	f.announce(s)
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	f.running.Go(func() {
@@ -45,11 +45,11 @@ func (f *forwarder) beginLocal(ctx context.Context, s forwardSpec, l *net.TCPLis
 
 // outward carries a connection that came in here to the peer. One that gets
 // nowhere is reset.
-func (f *forwarder) outward(ctx context.Context, s forwardSpec, p *passage, conn *net.TCPConn) pipe.Traffic {
-	if s.kind == socksForward {
+func (f *forwarder) outward(ctx context.Context, s Spec, p *passage, conn *net.TCPConn) pipe.Traffic {
+	if s.Kind == SOCKS {
 		return f.proxy(ctx, p, conn)
 	}
-	if s.to == (tunnel.Place{}) {
+	if s.To == (tunnel.Place{}) {
 		c, err := f.line.open(ctx, (*node.Node).ConnectAddress)
 		if err != nil {
 			pipe.Abort(conn)
@@ -57,7 +57,7 @@ func (f *forwarder) outward(ctx context.Context, s forwardSpec, p *passage, conn
 		}
 		return pipe.Join(c, conn)
 	}
-	q := tunnel.Request{Kind: tunnel.Dial, Place: s.to}
+	q := tunnel.Request{Kind: tunnel.Dial, Place: s.To}
 	c, err := f.line.request(ctx, q)
 	if err != nil {
 		pipe.Abort(conn)

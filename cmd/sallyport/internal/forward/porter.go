@@ -1,4 +1,4 @@
-package main
+package forward
 
 import (
 	"context"
@@ -56,17 +56,17 @@ type visitor struct {
 // serve listens where the peer wants it, if it may, until the stream ends. A
 // peer that asks for the same place again has lost its first stream, whatever
 // this side knows of that: the new one takes the place.
-func (p *porters) serve(ctx context.Context, c *node.Conn, at tunnel.Place, t *tunnels) error {
+func (p *porters) serve(ctx context.Context, c *node.Conn, at tunnel.Place, t *Server) error {
 	key := porterKey{c.Peer(), at}
 	if at.Host == "" {
 		at.Host = "127.0.0.1"
 	}
-	me, err := p.open(ctx, key, at, c, t.listen)
+	me, err := p.open(ctx, key, at, c, t.Listen)
 	status := tunnel.StatusOf(err)
 	if errors.Is(err, errFull) {
 		status = tunnel.Busy
 	}
-	t.tellWanted(c, "listen", at, status)
+	t.Wanted(c, tunnel.Listen, at, status)
 	if err != nil {
 		return refuse(c, status, &tunnel.RefusedError{Kind: tunnel.Listen, Place: at, Status: status}).Err
 	}
