@@ -52,6 +52,9 @@ var mayImport = map[string][]string{
 		"address", "nat", "nat/errno", "nat/portmap", "nat/probe", "node/circuit", "node/lan", "node/link", "node/memory", "node/netwatch", "node/relay", "node/session", "punch",
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
+	"cmd/sallyport/internal/configfile": {},
+	"cmd/sallyport/internal/forward":    {"address", "cmd/sallyport/internal/pipe", "nat/errno", "node", "node/api", "node/session", "node/socks", "node/tunnel"},
+	"cmd/sallyport/internal/pipe":       {"nat/errno"},
 	"cmd/sallyport/internal/serve": {
 		"nat/errno", "nat/probe", "node/nickname", "node/nickname/registry", "node/relay", "signaling/broker", "signaling/proof",
 	},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/lan"
 	"github.com/sallyport-net/sallyport/node/link"
@@ -157,7 +158,7 @@ func verdict(conn peerConn) error {
 		if errors.As(err, &timeout) && timeout.Timeout() {
 			f = explain(failed(err, "try again", "the peer has proved its key, and then fell silent"))
 		} else if f.status == statusFailed && f.hint == "" {
-			f = explain(failed(err, "try again", "%s", plainly(err)))
+			f = explain(failed(err, "try again", "%s", pipe.Plainly(err)))
 		}
 		f.event = failedEvent{"failed", []failedAttempt{{string(conn.Via()), f.what}}, f.hint, f.status}
 		return f
@@ -167,7 +168,7 @@ func verdict(conn peerConn) error {
 }
 
 func connectedOf(c peerConn) connectedEvent {
-	return connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), milliseconds(c.Took()), id(c.By())}
+	return connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), milliseconds(c.Took()), c.By().String()}
 }
 
 func (a *app) tellConnected(e connectedEvent) {
@@ -209,14 +210,6 @@ type connectedEvent struct {
 	Peer   string  `json:"peer"`
 	MS     float64 `json:"ms"`
 	By     string  `json:"by,omitempty"` // the id of the node that relays
-}
-
-// id is that of a key; "" where there is none.
-func id(k address.Key) string {
-	if k.IsZero() {
-		return ""
-	}
-	return k.String()
 }
 
 // close ends the connection and the node.

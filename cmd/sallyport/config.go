@@ -1,10 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/configfile"
 )
 
 func newConfig(a *app) *cobra.Command {
@@ -72,4 +79,43 @@ func theConfigPath(asked string) (string, error) {
 		return "", failed(err, "try --config FILE", "there is no home directory to keep a configuration in")
 	}
 	return path, nil
+}
+
+// notKeys are the flags that make no sense in a file, and notInExample those that a
+// service's file has no use for.
+var (
+	notKeys      = []string{"config", "help", "print-config", "local", "remote", "socks", "foreground", "detached", "open"}
+	notInExample = append(slices.Clone(notKeys), "json", "verbose")
+)
+
+// configPath is where the user's configuration file is, if there is one.
+func configPath() (string, error) {
+	dir, err := configDir()
+	return filepath.Join(dir, "config.toml"), err
+}
+
+// readConfig sets the flags that the file names and the command line does not; keys of
+// others are passed over. Without a path it takes config.toml from the user's
+// configuration directory, if that exists.
+func readConfig(path, command string, flags *pflag.FlagSet, others []string) error {
+	optional := path == ""
+	if optional {
+		var err error
+		if path, err = configPath(); err != nil {
+			return nil // nowhere to look
+		}
+	}
+	err := configfile.Read(path, configfile.Keys{Flags: flags, Except: notKeys, Others: others})
+	var unknown *configfile.UnknownKeyError
+	switch {
+	case err == nil, optional && errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.As(err, &unknown):
+		hint := "try a key that is named as a flag of sallyport " + command
+		if near := nearest(unknown.Key, unknown.Known); near != "" {
+			hint = fmt.Sprintf("try %q", near)
+		}
+		return misused(hint, "%v", err)
+	}
+	return misused("", "%v", err)
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/configfile"
 )
 
 func newConfigInit(a *app) *cobra.Command {
@@ -37,7 +39,7 @@ there already is left alone.`,
 			}
 			// A flag that fromCommandLine has put aside is not written.
 			c.Flags().VisitAll(func(f *pflag.Flag) { f.Changed = f.Changed && f.Value.String() != f.DefValue })
-			if err := writeNew(path, exampleConfig("sallyport", c.Flags())); errors.Is(err, fs.ErrExist) {
+			if err := writeNew(path, configfile.Example("sallyport", c.Flags(), notInExample)); errors.Is(err, fs.ErrExist) {
 				return failed(nil, "edit it, or write another one with --config FILE", "%s is there already, and left as it is", path)
 			} else if err != nil {
 				return failed(err, "try --config with another file", "the configuration can't be written: %v", err)

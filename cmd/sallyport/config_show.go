@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -9,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/configfile"
 )
 
 func newConfigShow(a *app) *cobra.Command {
@@ -76,25 +77,14 @@ func (n *nodeCommand) show(flags *pflag.FlagSet, given []string) {
 			from = "file"
 		}
 		if n.json {
-			emit(n.out, settingEvent{f.Name, valueOf(f), from})
+			emit(n.out, settingEvent{f.Name, configfile.Value(f), from})
 			return
 		}
 		if means := defaultOf(f); from == "default" && means != "" {
 			from += ": " + means
 		}
-		fmt.Fprintf(n.out, "%-28s # %s\n", strings.TrimSuffix(asTOML(f), "\n"), from)
+		fmt.Fprintf(n.out, "%-28s # %s\n", strings.TrimSuffix(configfile.Line(f), "\n"), from)
 	})
-}
-
-// valueOf is a flag's value as JSON has it.
-func valueOf(f *pflag.Flag) any {
-	if list, ok := f.Value.(pflag.SliceValue); ok {
-		return append([]string{}, list.GetSlice()...) // none is [], not null
-	}
-	if slices.Contains(plainTypes, f.Value.Type()) {
-		return json.RawMessage(f.Value.String())
-	}
-	return f.Value.String()
 }
 
 // hideSecrets takes away what opens the relays, which are valid.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 )
 
 func newConnect(a *app) *cobra.Command {
@@ -55,7 +57,7 @@ func (c *call) talk(ctx context.Context) error {
 	// Neither goroutine can be waited for: a Read of standard input can't be
 	// interrupted. They end with the process.
 	go func() {
-		_, err := pump(c.conn, c.app.in)
+		_, err := pipe.Copy(c.conn, c.app.in)
 		if err == nil {
 			err = c.conn.CloseWrite()
 		}
@@ -64,7 +66,7 @@ func (c *call) talk(ctx context.Context) error {
 	go func() {
 		err := c.admitted()
 		if err == nil {
-			_, err = pump(c.app.out, c.conn)
+			_, err = pipe.Copy(c.app.out, c.conn)
 		}
 		heard <- err
 		if err == nil {
@@ -107,7 +109,7 @@ func (c *call) talk(ctx context.Context) error {
 
 // explainCut puts the end of a connection that was no orderly one into words.
 func explainCut(err error) error {
-	var w writeError
+	var w pipe.WriteError
 	var f *failure
 	switch {
 	case errors.As(err, &f):
@@ -118,5 +120,5 @@ func explainCut(err error) error {
 	if f := explain(err); f.status != statusFailed || f.hint != "" {
 		return f
 	}
-	return failed(err, "try again", "%s", plainly(err))
+	return failed(err, "try again", "%s", pipe.Plainly(err))
 }

@@ -70,7 +70,7 @@ func (f *nodeFlags) register(a *app, c *cobra.Command) {
 func (f *nodeFlags) settle(a *app, c *cobra.Command) error {
 	f.portAsked = c.Flags().Changed("port")
 	f.ownNode = slices.ContainsFunc(ofNodes, c.Flags().Changed)
-	if err := readConfig(f.config, configKeys{"node", c.Flags(), nodeOnly}); err != nil {
+	if err := readConfig(f.config, "node", c.Flags(), nodeOnly); err != nil {
 		return err
 	}
 	return f.check()

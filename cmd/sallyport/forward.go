@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/forward"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
+	"github.com/sallyport-net/sallyport/node/api"
 )
 
 // maxForwards is how many forwards a command may name.
@@ -71,20 +75,20 @@ ends it with exit status 0.`,
 }
 
 // specs reads what shall be forwarded.
-func (f *forwardCommand) specs() ([]forwardSpec, error) {
-	var all []forwardSpec
+func (f *forwardCommand) specs() ([]forward.Spec, error) {
+	var all []forward.Spec
 	for _, of := range []struct {
-		kind  forwardKind
+		kind  forward.Kind
 		flag  string
 		texts []string
 		hint  string
 	}{
-		{localForward, "-L", f.local, "try -L 8080:127.0.0.1:80"},
-		{remoteForward, "-R", f.remote, "try -R 8080:127.0.0.1:80"},
-		{socksForward, "--socks", f.socks, "try --socks 1080"},
+		{forward.Local, "-L", f.local, "try -L 8080:127.0.0.1:80"},
+		{forward.Remote, "-R", f.remote, "try -R 8080:127.0.0.1:80"},
+		{forward.SOCKS, "--socks", f.socks, "try --socks 1080"},
 	} {
 		for _, text := range of.texts {
-			s, err := parseForward(of.kind, text)
+			s, err := forward.Parse(of.kind, text)
 			if err != nil {
 				return nil, misused(of.hint, "%s %q: %v", of.flag, text, err)
 			}
@@ -101,7 +105,7 @@ func (f *forwardCommand) specs() ([]forwardSpec, error) {
 }
 
 // run forwards until ctx ends, by the node in the background or by one of its own.
-func (f *forwardCommand) run(ctx context.Context, target string, specs []forwardSpec) error {
+func (f *forwardCommand) run(ctx context.Context, target string, specs []forward.Spec) error {
 	up, peer, err := f.throughBackground(ctx, &f.flags, target)
 	if err != nil {
 		return err
@@ -111,17 +115,49 @@ func (f *forwardCommand) run(ctx context.Context, target string, specs []forward
 	}
 	defer spareWhileIdle()()
 	t := &forwardTeller{app: f.app}
-	return newForwarder(t.tell, f.explainCall).run(ctx, specs, func(ctx context.Context) (reached, error) {
-		var r reached
+	return f.forwarding(ctx, t.tell, specs, func(ctx context.Context) (r forward.Reached, err error) {
 		call, err := f.dial(ctx, &f.flags, target, func(n *node.Node, ctx context.Context, peer address.Address) (*node.Conn, error) {
-			r.node, r.peer = n, peer
+			r.Node, r.Peer = n, peer
 			t.peer = peer.Key
 			return n.Ping(ctx, peer)
 		})
 		if err != nil {
 			return r, err
 		}
-		r.conn, r.release = call.conn.(*node.Conn), func() { _ = call.node.Close() }
-		return r, nil
+		r.Conn, r.Release = call.conn.(*node.Conn), func() { _ = call.node.Close() }
+		return admitting(r)
 	})
+}
+
+// forwarding forwards until ctx ends.
+func (a *app) forwarding(ctx context.Context, tell func(api.ForwardEvent), specs []forward.Spec, reach func(context.Context) (forward.Reached, error)) error {
+	err := forward.Run(ctx, forward.Config{
+		Tell:    tell,
+		Explain: func(n *node.Node, err error) error { return explainCut(a.explainCall(n, err)) },
+		Watch: func(ctx context.Context, c *node.Conn) {
+			watchPath(ctx, c, func(e pathEvent) {
+				tell(api.ForwardEvent{Event: e.Event, State: e.State, Via: e.Via, By: e.By, Remote: e.Remote, MS: e.MS})
+			})
+		},
+	}, specs, reach)
+	var can *forward.Error
+	switch {
+	case err == nil:
+		return daemonEnd(ctx)
+	case errors.As(err, &can) && can.Refused():
+		return &failure{status: statusRefused, what: can.Error(), hint: can.Hint(), cause: can.Unwrap()}
+	case errors.As(err, &can):
+		return failed(can.Unwrap(), can.Hint(), "%v", can)
+	}
+	return err
+}
+
+// admitting waits for the yes of a peer that was reached.
+func admitting(r forward.Reached) (forward.Reached, error) {
+	if err := verdict(r.Conn); err != nil {
+		pipe.Cut(r.Conn)
+		r.Release()
+		return r, explainCut(err)
+	}
+	return r, nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/forward"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/tunnel"
@@ -95,7 +96,7 @@ func startForward(b *testing.B, service string) string {
 			if err != nil {
 				return
 			}
-			all.Go(func() { t.serve(ctx, c.(*node.Conn)) })
+			all.Go(func() { t.Serve(ctx, c.(*node.Conn)) })
 		}
 	})
 	f := &forwardCommand{app: quiet, flags: nodeFlags{
@@ -109,7 +110,7 @@ func startForward(b *testing.B, service string) string {
 	_, _ = fmt.Sscan(freePort(), &port)
 	at := tunnel.Place{Host: "127.0.0.1", Port: port}
 	all.Go(func() {
-		if err := f.run(ctx, peer.Address().String(), []forwardSpec{{localForward, at, to}}); ctx.Err() == nil {
+		if err := f.run(ctx, peer.Address().String(), []forward.Spec{{Kind: forward.Local, Bind: at, To: to}}); ctx.Err() == nil {
 			b.Error(err)
 		}
 	})

@@ -4,9 +4,9 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/forward"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
-	"github.com/sallyport-net/sallyport/node/tunnel"
 )
 
 // forwardTeller tells people, or programs, what happens to a forward, wherever it
@@ -37,14 +37,14 @@ func (t *forwardTeller) tellListening(e api.ForwardEvent) {
 		emit(t.err, listeningEvent{e.Event, e.Kind, e.Bind, e.To})
 		return
 	}
-	s, err := specOf(api.Forward{Kind: e.Kind, Bind: e.Bind, To: e.To})
+	s, err := forward.OfAPI(api.Forward{Kind: e.Kind, Bind: e.Bind, To: e.To})
 	if err != nil {
 		return // of a version that knows more
 	}
 	peer := t.peer.Short()
-	t.say("Forwarding %v %s to %s.", s.bind, s.where(peer), s.what(peer))
-	if s.wide() {
-		t.say("Warning: other machines can use %v %s, too.", s.bind, s.where(peer))
+	t.say("Forwarding %v %s to %s.", s.Bind, s.Where(peer), s.What(peer))
+	if forward.Wide(s.Bind) {
+		t.say("Warning: other machines can use %v %s, too.", s.Bind, s.Where(peer))
 	}
 }
 
@@ -117,7 +117,7 @@ func (t *forwardTeller) tellLine(e api.ForwardEvent) {
 		t.say("The peer is gone: %s. Calling it again; connections through it were reset.", e.Error)
 	case e.Event == "back":
 		t.say("The peer is back after %v: %s, %s.", after, e.Remote, viaWords(node.Strategy(e.Via), e.By))
-	case e.Kind == string(remoteForward):
+	case e.Kind == api.RemoteForward:
 		t.say("-R: %s. Trying again in %v.", e.Error, after)
 	default:
 		t.say("No connection: %s. Trying again in %v.", e.Error, after)
@@ -132,21 +132,4 @@ type lineEvent struct {
 	Remote string  `json:"remote,omitempty"`
 	Error  string  `json:"error,omitempty"`
 	MS     float64 `json:"ms,omitempty"`
-}
-
-// specOf reads a forward that the API has, and wire is the way back.
-func specOf(f api.Forward) (s forwardSpec, err error) {
-	s.kind = forwardKind(f.Kind)
-	if s.bind, err = parseBindPlace(f.Bind); err == nil && f.To != "" {
-		s.to, err = tunnel.ParsePlace(f.To)
-	}
-	return s, err
-}
-
-func (s forwardSpec) wire() api.Forward {
-	f := api.Forward{Kind: string(s.kind), Bind: s.bind.String()}
-	if (s.to != tunnel.Place{}) {
-		f.To = s.to.String()
-	}
-	return f
 }

@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/forward"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 )
 
 // through has the node in the background forward until ctx ends.
-func (f *forwardCommand) through(ctx context.Context, up *control, peer address.Address, specs []forwardSpec) error {
+func (f *forwardCommand) through(ctx context.Context, up *control, peer address.Address, specs []forward.Spec) error {
 	want := api.Forwarding{Target: peer.String(), TimeoutMS: patienceOf(&f.flags)}
 	for _, s := range specs {
-		want.Forwards = append(want.Forwards, s.wire())
+		want.Forwards = append(want.Forwards, s.API())
 	}
 	stop, err := f.tellCall(ctx, up, &f.flags, peer)
 	if err != nil {
@@ -93,15 +94,15 @@ func (c *control) forward(ctx context.Context, want api.Forwarding, each func(ap
 // forwardBy is how a node forwards for clients of its API.
 func (u *up) forwardBy(nd *node.Node) func(context.Context, address.Address, api.Forwarding, func(api.ForwardEvent)) error {
 	return func(ctx context.Context, peer address.Address, want api.Forwarding, tell func(api.ForwardEvent)) error {
-		var specs []forwardSpec
+		var specs []forward.Spec
 		for _, w := range want.Forwards {
-			s, err := specOf(w)
+			s, err := forward.OfAPI(w)
 			if err != nil {
 				return misused("", "%v", err)
 			}
 			specs = append(specs, s)
 		}
-		return newForwarder(tell, u.explainCall).run(ctx, specs, func(ctx context.Context) (reached, error) {
+		return u.forwarding(ctx, tell, specs, func(ctx context.Context) (forward.Reached, error) {
 			if want.TimeoutMS > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, time.Duration(want.TimeoutMS)*time.Millisecond)
@@ -109,9 +110,9 @@ func (u *up) forwardBy(nd *node.Node) func(context.Context, address.Address, api
 			}
 			conn, err := nd.Ping(ctx, peer)
 			if err != nil {
-				return reached{}, u.explainCall(nd, err)
+				return forward.Reached{}, u.explainCall(nd, err)
 			}
-			return reached{nd, peer, conn, func() {}}, nil
+			return admitting(forward.Reached{Node: nd, Peer: peer, Conn: conn, Release: func() {}})
 		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 )
 
@@ -241,22 +242,22 @@ func (n *nodeCommand) serve(ctx context.Context, c net.Conn, to sink) {
 		emit(n.out, acceptedEvent{"accepted", peer, remote})
 	}
 	n.say("%s has connected from %s.", conn.Peer().Short(), remote)
-	stop := context.AfterFunc(ctx, func() { cut(conn) })
+	stop := context.AfterFunc(ctx, func() { pipe.Cut(conn) })
 	t := to(ctx, conn)
 	stop()
 	_ = conn.Close()
 
-	e := endedEvent{Event: "ended", Peer: peer, Remote: remote, MS: milliseconds(time.Since(begun)), Received: t.received, Sent: t.sent}
+	e := endedEvent{Event: "ended", Peer: peer, Remote: remote, MS: milliseconds(time.Since(begun)), Received: t.Received, Sent: t.Sent}
 	why := ""
-	if t.err != nil && ctx.Err() == nil {
-		e.Error = plainly(t.err)
+	if t.Err != nil && ctx.Err() == nil {
+		e.Error = pipe.Plainly(t.Err)
 		why = ": " + e.Error
 	}
 	if n.json {
 		emit(n.out, e)
 	}
 	n.say("%s is gone after %v; %s came, %s went%s.", conn.Peer().Short(),
-		time.Since(begun).Round(time.Millisecond), megabytes(t.received), megabytes(t.sent), why)
+		time.Since(begun).Round(time.Millisecond), megabytes(t.Received), megabytes(t.Sent), why)
 }
 
 type acceptedEvent struct {

@@ -35,7 +35,7 @@ func watchPath(ctx context.Context, c watched, tell func(pathEvent)) {
 			return
 		}
 		if n := c.Moves(); n != moves {
-			tell(pathEvent{"path", "moved", string(c.Via()), c.RemoteAddr().String(), since(lost), id(c.By())})
+			tell(pathEvent{"path", "moved", string(c.Via()), c.RemoteAddr().String(), since(lost), c.By().String()})
 			moves, alive, lost = n, true, time.Time{}
 		}
 		switch now := c.Alive(); {
@@ -44,7 +44,7 @@ func watchPath(ctx context.Context, c watched, tell func(pathEvent)) {
 			tell(pathEvent{Event: "path", State: "lost"})
 			alive = false
 		case !alive && now:
-			tell(pathEvent{"path", "back", string(c.Via()), c.RemoteAddr().String(), since(lost), id(c.By())})
+			tell(pathEvent{"path", "back", string(c.Via()), c.RemoteAddr().String(), since(lost), c.By().String()})
 			alive, lost = true, time.Time{}
 		}
 		select {

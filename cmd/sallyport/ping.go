@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 )
 
 // pingTimeout is how long one round trip may take, a change of path included.
@@ -71,7 +73,7 @@ func (p *ping) run(ctx context.Context, call *call) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			return failed(err, "try again", "no answer to ping %d: %s", seq, plainly(err))
+			return failed(err, "try again", "no answer to ping %d: %s", seq, pipe.Plainly(err))
 		}
 		trips.add(rtt)
 		if p.json {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/configfile"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 )
 
@@ -55,7 +56,7 @@ also happens by itself. Sockets that systemd holds (LISTEN_FDS) are used.`,
 		Args: nothingElse,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if f.config != "" {
-				if err := readConfig(f.config, configKeys{command: "serve", flags: c.Flags()}); err != nil {
+				if err := readConfig(f.config, "serve", c.Flags(), nil); err != nil {
 					return err
 				}
 			}
@@ -63,7 +64,7 @@ also happens by itself. Sockets that systemd holds (LISTEN_FDS) are used.`,
 				return err
 			}
 			if f.printConfig {
-				_, err := io.WriteString(a.out, exampleConfig("sallyport serve", c.Flags()))
+				_, err := io.WriteString(a.out, configfile.Example("sallyport serve", c.Flags(), notInExample))
 				return err
 			}
 			return a.serve(c.Context(), &f)

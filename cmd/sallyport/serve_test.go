@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/configfile"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 )
 
@@ -45,7 +46,7 @@ func TestOperatingPage(t *testing.T) {
 	if !found {
 		t.Fatal("no example of a configuration")
 	}
-	if err := applyConfig("the example", example, configKeys{command: "serve", flags: flags}); err != nil {
+	if err := configfile.Apply("the example", example, configfile.Keys{Flags: flags}); err != nil {
 		t.Error(err)
 	}
 	if got := flags.Lookup("listen").Value.String(); got != "[203.0.113.7,203.0.113.8]" {

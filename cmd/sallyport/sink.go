@@ -2,25 +2,22 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sallyport-net/sallyport/nat/errno"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/forward"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
 
 // sink does with a connection what the node is for, and returns when that is
 // over. When ctx ends, the connection is closed under it.
-type sink func(ctx context.Context, c *node.Conn) traffic
+type sink func(ctx context.Context, c *node.Conn) pipe.Traffic
 
 // sinkFlags choose one.
 type sinkFlags struct {
@@ -96,9 +93,9 @@ func (f *sinkFlags) sink(a *app, everyone bool, otherwise func() sink) (sink, er
 		return plain, err
 	}
 	t.warn(everyone)
-	return func(ctx context.Context, c *node.Conn) traffic {
+	return func(ctx context.Context, c *node.Conn) pipe.Traffic {
 		if c.Tunnel() {
-			return t.serve(ctx, c)
+			return t.Serve(ctx, c)
 		}
 		return plain(ctx, c)
 	}, nil
@@ -114,7 +111,7 @@ func (f *sinkFlags) plainSink(a *app, otherwise func() sink) (sink, error) {
 		if err := checkHostPort(f.forward); err != nil {
 			return nil, misused("try --forward 127.0.0.1:22", "--forward %q: %v", f.forward, err)
 		}
-		return forward(f.forward), nil
+		return toService(f.forward), nil
 	}
 	return otherwise(), nil
 }
@@ -155,44 +152,26 @@ func otherPort(port uint16) uint16 {
 }
 
 // echo sends everything back until the peer has ended.
-func echo(_ context.Context, c *node.Conn) traffic {
-	n, err := pump(c, c)
+func echo(_ context.Context, c *node.Conn) pipe.Traffic {
+	n, err := pipe.Copy(c, c)
 	if err == nil {
-		leave(c)
+		pipe.Leave(c)
 	}
-	return traffic{n, n, err}
+	return pipe.Traffic{Received: n, Sent: n, Err: err}
 }
 
-// forwardTimeout bounds the dial to a service nearby.
-const forwardTimeout = 10 * time.Second
-
-// forward gives each peer a connection of its own to the service.
-func forward(service string) sink {
-	return func(ctx context.Context, c *node.Conn) traffic {
-		d := net.Dialer{Timeout: forwardTimeout}
+// toService gives each peer a connection of its own to the service.
+func toService(service string) sink {
+	return func(ctx context.Context, c *node.Conn) pipe.Traffic {
+		d := net.Dialer{Timeout: forward.DialTimeout}
 		local, err := d.DialContext(ctx, "tcp", service)
 		if err != nil {
-			leave(c) // the peer reads a clean end
-			return traffic{err: fmt.Errorf("the service does not answer: %w", err)}
+			pipe.Leave(c) // the peer reads a clean end
+			return pipe.Traffic{Err: fmt.Errorf("the service does not answer: %w", err)}
 		}
 		tcp := local.(*net.TCPConn)
 		stop := context.AfterFunc(ctx, func() { _ = tcp.Close() })
 		defer stop()
-		return join(c, tcp)
+		return pipe.Join(c, tcp)
 	}
-}
-
-// plainly puts the errors that connections end with into words.
-func plainly(err error) string {
-	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF), errno.Is(err, syscall.ECONNRESET), errno.Is(err, syscall.EPIPE):
-		return "the connection was cut"
-	case errno.Is(err, syscall.ETIMEDOUT):
-		return "the peer has vanished"
-	case errors.Is(err, net.ErrClosed):
-		return "the connection was closed"
-	case errno.Is(err, syscall.ECONNREFUSED):
-		return "the service does not answer: connection refused"
-	}
-	return err.Error()
 }

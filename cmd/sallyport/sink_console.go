@@ -9,6 +9,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 )
 
@@ -106,7 +107,7 @@ func (c *console) first() *guest {
 }
 
 // serve is the sink.
-func (c *console) serve(ctx context.Context, conn *node.Conn) traffic {
+func (c *console) serve(ctx context.Context, conn *node.Conn) pipe.Traffic {
 	g := &guest{conn: conn}
 	c.mu.Lock()
 	c.guests = append(c.guests, g)
@@ -118,17 +119,17 @@ func (c *console) serve(ctx context.Context, conn *node.Conn) traffic {
 
 	stop := context.AfterFunc(ctx, func() { c.gone(g) })
 	defer stop()
-	received, err := pump(&hearing{c.app, conn.Peer().String()}, conn)
+	received, err := pipe.Copy(&hearing{c.app, conn.Peer().String()}, conn)
 	if err == nil {
 		c.finish(g)
 	}
 	c.gone(g)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if errors.As(err, new(writeError)) {
+	if errors.As(err, new(pipe.WriteError)) {
 		err = errors.New("standard output takes no more")
 	}
-	return traffic{received, g.sent, err}
+	return pipe.Traffic{Received: received, Sent: g.sent, Err: err}
 }
 
 // finish waits, when a peer has ended, until it has got all of a file or pipe

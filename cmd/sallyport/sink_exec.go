@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 )
 
@@ -20,18 +21,18 @@ func (a *app) execute(command string) sink {
 	if runtime.GOOS == "windows" {
 		shell = []string{"cmd", "/c"}
 	}
-	return func(ctx context.Context, c *node.Conn) traffic {
+	return func(ctx context.Context, c *node.Conn) pipe.Traffic {
 		cmd := exec.Command(shell[0], shell[1], command)
 		cmd.Env = append(os.Environ(), "SALLYPORT_PEER="+c.Peer().String(), "SALLYPORT_REMOTE="+c.RemoteAddr().String())
 		cmd.Stderr = os.Stderr
 		ownGroup(cmd)
 		program, err := startPiped(cmd)
 		if err != nil {
-			leave(c)
-			return traffic{err: fmt.Errorf("the command did not start: %w", err)}
+			pipe.Leave(c)
+			return pipe.Traffic{Err: fmt.Errorf("the command did not start: %w", err)}
 		}
 		stop := context.AfterFunc(ctx, func() {
-			cut(c) // first, or the command's end would look like that of the stream
+			pipe.Cut(c) // first, or the command's end would look like that of the stream
 			program.kill()
 		})
 		defer stop()
@@ -83,14 +84,14 @@ func (p *program) kill() {
 // converse runs until the command has ended and all its output is sent. The
 // end of what the peer says is the end of the command's input; when the peer
 // is lost or closes altogether, the command is killed. It closes c.
-func (p *program) converse(c *node.Conn) traffic {
-	var t traffic
+func (p *program) converse(c *node.Conn) pipe.Traffic {
+	var t pipe.Traffic
 	listening := make(chan struct{})
 	go func() { // ends with the connection at the latest
 		defer close(listening)
 		var err error
-		var w writeError
-		t.received, err = pump(p.in, c)
+		var w pipe.WriteError
+		t.Received, err = pipe.Copy(p.in, c)
 		_ = p.in.Close()
 		if errors.As(err, &w) {
 			return // it does not care to listen
@@ -101,7 +102,7 @@ func (p *program) converse(c *node.Conn) traffic {
 		p.kill()
 	}()
 	var err error
-	if t.sent, err = pump(c, p.out); err != nil {
+	if t.Sent, err = pipe.Copy(c, p.out); err != nil {
 		p.kill()
 	}
 	_ = p.out.Close()
@@ -110,13 +111,13 @@ func (p *program) converse(c *node.Conn) traffic {
 	p.over = true
 	p.mu.Unlock()
 	if err == nil {
-		leave(c)
+		pipe.Leave(c)
 	}
 	_ = c.Close()
 	<-listening
-	t.err = err
+	t.Err = err
 	if exit := (*exec.ExitError)(nil); err == nil && errors.As(status, &exit) {
-		t.err = fmt.Errorf("the command ended with %v", exit)
+		t.Err = fmt.Errorf("the command ended with %v", exit)
 	}
 	return t
 }

@@ -45,3 +45,11 @@ func plural[N int | int64](n N, noun string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
+
+// megabytes gives how much went over a connection.
+func megabytes(n int64) string {
+	if n < 1e6 {
+		return plural(n, "byte")
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/transfer"
 )
@@ -91,9 +92,9 @@ func (m *move) over(ctx context.Context, c *node.Conn) error {
 	var told *transfer.StopError
 	switch {
 	case err == nil, errors.As(err, &told), ctx.Err() != nil:
-		leave(c) // it may not have heard yet
+		pipe.Leave(c) // it may not have heard yet
 	default:
-		cut(c)
+		pipe.Cut(c)
 	}
 	return err
 }
@@ -114,7 +115,7 @@ func (m *move) tellBreak(err error) {
 		m.say("The %s stopped at %d%%%s. Waiting for up to %v; they can run the same command again.", m.other(), m.done(), why, short(againWait))
 	}
 	if m.json {
-		emit(m.err, brokenEvent{"broken", m.done(), plainly(err)})
+		emit(m.err, brokenEvent{"broken", m.done(), pipe.Plainly(err)})
 	}
 	if m.verbose {
 		m.say("cause: %v", err)
@@ -185,7 +186,7 @@ func (m *move) welcome(ctx context.Context, n *node.Node, only address.Key, wait
 			if now != nil {
 				// It has begun anew, and knows better than we that the
 				// connection from before is dead.
-				cut(now)
+				pipe.Cut(now)
 				end()
 				<-ended
 			}
@@ -237,13 +238,13 @@ func (m *move) accept(ctx context.Context, n *node.Node, only address.Key, came 
 		}
 		c := conn.(*node.Conn)
 		if !only.IsZero() && c.Peer() != only {
-			cut(c)
+			pipe.Cut(c)
 			continue
 		}
 		select {
 		case came <- c:
 		case <-ctx.Done():
-			cut(c)
+			pipe.Cut(c)
 			return
 		}
 	}
@@ -258,7 +259,7 @@ func refuseBusy(ctx context.Context, c *node.Conn) {
 
 func (m *move) tellCame(c *node.Conn) {
 	if m.json {
-		emit(m.err, connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), 0, id(c.By())})
+		emit(m.err, connectedEvent{"connected", string(c.Via()), c.RemoteAddr().String(), c.Peer().String(), 0, c.By().String()})
 		return
 	}
 	m.say("Connected with %s at %s.", c.Peer().Short(), c.RemoteAddr())

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/transfer"
 )
@@ -81,7 +82,7 @@ func (m *move) reach(ctx context.Context, n *node.Node, peer address.Address, de
 	}
 	c := &call{app: m.app, node: n, conn: conn}
 	if err := c.admitted(); err != nil {
-		cut(conn)
+		pipe.Cut(conn)
 		return nil, err
 	}
 	return conn, nil

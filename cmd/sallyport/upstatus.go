@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/forward"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 )
@@ -164,11 +165,11 @@ func printForward(b *strings.Builder, f api.ForwardState) {
 		peer = key.Short()
 	}
 	for _, one := range f.Forwards {
-		s, err := specOf(one)
+		s, err := forward.OfAPI(one)
 		if err != nil {
 			continue // of a version that knows more
 		}
-		fmt.Fprintf(b, "Forward: %s, %v %s to %s; %s open, for %v\n", f.Name, s.bind, s.where(peer), s.what(peer),
+		fmt.Fprintf(b, "Forward: %s, %v %s to %s; %s open, for %v\n", f.Name, s.Bind, s.Where(peer), s.What(peer),
 			plural(f.Open, "connection"), time.Since(f.Since).Round(time.Second))
 	}
 }

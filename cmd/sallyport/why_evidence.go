@@ -54,7 +54,7 @@ func (e *evidence) attempt(ctx context.Context, a *app, n *node.Node, ping func(
 		return nil
 	}
 	defer conn.Close()
-	e.via, e.by, e.remote, e.took, e.timeline = conn.Via(), id(conn.By()), conn.RemoteAddr().String(), conn.Took(), conn.Timeline()
+	e.via, e.by, e.remote, e.took, e.timeline = conn.Via(), conn.By().String(), conn.RemoteAddr().String(), conn.Took(), conn.Timeline()
 	_ = conn.SetReadDeadline(time.Now().Add(verdictWait))
 	if e.err = conn.Verdict(); e.err != nil {
 		e.failure = explain(explainCut(e.err))
@@ -90,5 +90,5 @@ func viaWordsOf(s node.SessionState) string {
 	if s.Via == "" {
 		return "called by the peer"
 	}
-	return viaWords(s.Via, id(s.By))
+	return viaWords(s.Via, s.By.String())
 }

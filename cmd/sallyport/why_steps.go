@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/nat"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/link"
@@ -200,7 +201,7 @@ func (e evidence) admissionStep() whyStep {
 	case e.err == nil:
 		return stepOf("admission", stepOK, "the peer admits this node")
 	case e.via != "":
-		return stepOf("admission", stepFailed, plainly(e.err))
+		return stepOf("admission", stepFailed, pipe.Plainly(e.err))
 	}
 	return stepOf("admission", stepSkipped, "not come to")
 }

@@ -1,10 +1,11 @@
-package main
+package forward
 
 import (
 	"context"
 	"errors"
 	"time"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node/api"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
@@ -12,11 +13,11 @@ import (
 // passage is one forwarded connection.
 type passage struct {
 	number int
-	kind   forwardKind
+	kind   Kind
 	from   string
 	to     tunnel.Place // zero where it is not known, or is the peer's choice
 	begun  time.Time
-	traffic
+	pipe.Traffic
 }
 
 func (p *passage) where() string {
@@ -27,7 +28,7 @@ func (p *passage) where() string {
 }
 
 func (f *forwarder) tellOpened(p *passage) {
-	f.tell(api.ForwardEvent{Event: "opened", Number: p.number, Kind: string(p.kind), From: p.from, To: p.where()})
+	f.Tell(api.ForwardEvent{Event: "opened", Number: p.number, Kind: string(p.kind), From: p.from, To: p.where()})
 }
 
 // updateThere is what helps with errTooOld.
@@ -37,12 +38,12 @@ const updateThere = "update Sallyport at the peer"
 func (f *forwarder) tellClosed(ctx context.Context, p *passage) {
 	e := api.ForwardEvent{
 		Event: "closed", Number: p.number, Kind: string(p.kind), From: p.from, To: p.where(),
-		MS: milliseconds(time.Since(p.begun)), Received: p.received, Sent: p.sent,
+		MS: milliseconds(time.Since(p.begun)), Received: p.Received, Sent: p.Sent,
 	}
 	var no *tunnel.RefusedError
-	if p.err != nil && ctx.Err() == nil {
-		e.Error = passageError(p.err)
-		switch err := noReply(p.err); {
+	if p.Err != nil && ctx.Err() == nil {
+		e.Error = passageError(p.Err)
+		switch err := noReply(p.Err); {
 		case errors.As(err, &no):
 			e.Refused, e.Hint = true, no.Hint()
 		case errors.Is(err, errNotServed):
@@ -51,7 +52,7 @@ func (f *forwarder) tellClosed(ctx context.Context, p *passage) {
 			e.Hint = updateThere
 		}
 	}
-	f.tell(e)
+	f.Tell(e)
 }
 
 // passageError says what has ended a connection, in words.
@@ -59,5 +60,5 @@ func passageError(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return errSilent.Error()
 	}
-	return plainly(noReply(err))
+	return pipe.Plainly(noReply(err))
 }

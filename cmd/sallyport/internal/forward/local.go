@@ -1,4 +1,4 @@
-package main
+package forward
 
 import (
 	"context"
@@ -8,13 +8,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/socks"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
 
 // beginLocal serves a port here until ctx ends.
-func (f *forwarder) beginLocal(ctx context.Context, s forwardSpec, l *net.TCPListener) {
+func (f *forwarder) beginLocal(ctx context.Context, s Spec, l *net.TCPListener) {
 	f.announce(s)
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	f.running.Go(func() {
@@ -24,18 +25,18 @@ func (f *forwarder) beginLocal(ctx context.Context, s forwardSpec, l *net.TCPLis
 			switch {
 			case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
 				if err == nil {
-					abort(conn)
+					pipe.Abort(conn)
 				}
 				return
 			case err != nil:
 				time.Sleep(100 * time.Millisecond) // out of descriptors, mostly
 			case !f.enter():
-				abort(conn)
+				pipe.Abort(conn)
 				f.tellFull(conn.RemoteAddr().String())
 			default:
 				f.running.Go(func() {
 					defer f.leave()
-					f.carry(ctx, s, conn.RemoteAddr().String(), conn, func(p *passage) traffic { return f.outward(ctx, s, p, conn) })
+					f.carry(ctx, s, conn.RemoteAddr().String(), conn, func(p *passage) pipe.Traffic { return f.outward(ctx, s, p, conn) })
 				})
 			}
 		}
@@ -44,25 +45,25 @@ func (f *forwarder) beginLocal(ctx context.Context, s forwardSpec, l *net.TCPLis
 
 // outward carries a connection that came in here to the peer. One that gets
 // nowhere is reset.
-func (f *forwarder) outward(ctx context.Context, s forwardSpec, p *passage, conn *net.TCPConn) traffic {
-	if s.kind == socksForward {
+func (f *forwarder) outward(ctx context.Context, s Spec, p *passage, conn *net.TCPConn) pipe.Traffic {
+	if s.Kind == SOCKS {
 		return f.proxy(ctx, p, conn)
 	}
-	if s.to == (tunnel.Place{}) {
+	if s.To == (tunnel.Place{}) {
 		c, err := f.line.open(ctx, (*node.Node).ConnectAddress)
 		if err != nil {
-			abort(conn)
-			return traffic{err: err}
+			pipe.Abort(conn)
+			return pipe.Traffic{Err: err}
 		}
-		return join(c, conn)
+		return pipe.Join(c, conn)
 	}
-	q := tunnel.Request{Kind: tunnel.Dial, Place: s.to}
+	q := tunnel.Request{Kind: tunnel.Dial, Place: s.To}
 	c, err := f.line.request(ctx, q)
 	if err != nil {
-		abort(conn)
-		return traffic{err: err}
+		pipe.Abort(conn)
+		return pipe.Traffic{Err: err}
 	}
-	return join(&asked{Conn: c, request: q}, conn)
+	return pipe.Join(&asked{Conn: c, request: q}, conn)
 }
 
 // asked is a stream whose reply is still to come: what follows the request need
@@ -87,12 +88,12 @@ func (a *asked) Read(p []byte) (int, error) {
 func (a *asked) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{a}) }
 
 // proxy serves a SOCKS client.
-func (f *forwarder) proxy(ctx context.Context, p *passage, conn *net.TCPConn) traffic {
+func (f *forwarder) proxy(ctx context.Context, p *passage, conn *net.TCPConn) pipe.Traffic {
 	_ = conn.SetDeadline(time.Now().Add(requestTimeout))
 	to, err := socks.Handshake(conn)
 	if err != nil {
 		leaveLocal(conn)
-		return traffic{err: err}
+		return pipe.Traffic{Err: err}
 	}
 	_ = conn.SetDeadline(time.Time{})
 	p.to = to
@@ -100,7 +101,7 @@ func (f *forwarder) proxy(ctx context.Context, p *passage, conn *net.TCPConn) tr
 	c, err := f.line.request(ctx, q)
 	if err == nil {
 		if _, err = answer(c, q); err != nil {
-			cut(c)
+			pipe.Cut(c)
 		}
 	}
 	code := socks.Succeeded
@@ -113,13 +114,13 @@ func (f *forwarder) proxy(ctx context.Context, p *passage, conn *net.TCPConn) tr
 	}
 	if told := socks.Answer(conn, code); err == nil && told != nil {
 		err = told
-		cut(c)
+		pipe.Cut(c)
 	}
 	if err != nil {
 		leaveLocal(conn)
-		return traffic{err: err}
+		return pipe.Traffic{Err: err}
 	}
-	return join(c, conn)
+	return pipe.Join(c, conn)
 }
 
 // leaveLocal is leave for a client here: its last words may be under way, and

@@ -1,4 +1,4 @@
-package main
+package forward
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node/api"
 	"github.com/sallyport-net/sallyport/node/session"
 	"github.com/sallyport-net/sallyport/node/tunnel"
@@ -31,8 +32,8 @@ func TestPassagesThatFail(t *testing.T) {
 		{io.ErrUnexpectedEOF, false, "the connection was cut", ""},
 	} {
 		var told []api.ForwardEvent
-		f := newForwarder(func(e api.ForwardEvent) { told = append(told, e) }, nil)
-		f.tellClosed(t.Context(), &passage{number: 7, kind: localForward, to: to, traffic: traffic{err: c.err}})
+		f := newForwarder(Config{Tell: func(e api.ForwardEvent) { told = append(told, e) }})
+		f.tellClosed(t.Context(), &passage{number: 7, kind: Local, to: to, Traffic: pipe.Traffic{Err: c.err}})
 		if e := told[0]; len(told) != 1 || e.Event != "closed" || e.Number != 7 || e.Error != c.error || e.Hint != c.hint || e.Refused != c.refused {
 			t.Errorf("%v is told as %+v", c.err, told)
 		}
@@ -40,29 +41,29 @@ func TestPassagesThatFail(t *testing.T) {
 	// The end of the command is nobody's failure.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	newForwarder(func(e api.ForwardEvent) {
+	newForwarder(Config{Tell: func(e api.ForwardEvent) {
 		if e.Error != "" {
 			t.Errorf("%+v", e)
 		}
-	}, nil).tellClosed(ctx, &passage{traffic: traffic{err: errors.New("cut")}})
+	}}).tellClosed(ctx, &passage{Traffic: pipe.Traffic{Err: errors.New("cut")}})
 }
 
 // A forward is the same on both sides of the API.
 func TestSpecsOnTheWire(t *testing.T) {
-	for kind, texts := range map[forwardKind][]string{
-		localForward:  {"8080", "0:Example.org:80", "*:8080:h:80", "[::1]:8080:[fd00::1]:80"},
-		remoteForward: {"0.0.0.0:1:h:2", "8080:127.0.0.1:80"},
-		socksForward:  {"1080", "[::1]:1080"},
+	for kind, texts := range map[Kind][]string{
+		Local:  {"8080", "0:Example.org:80", "*:8080:h:80", "[::1]:8080:[fd00::1]:80"},
+		Remote: {"0.0.0.0:1:h:2", "8080:127.0.0.1:80"},
+		SOCKS:  {"1080", "[::1]:1080"},
 	} {
 		for _, text := range texts {
-			s, err := parseForward(kind, text)
+			s, err := Parse(kind, text)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := (api.Forwarding{Target: "x", Forwards: []api.Forward{s.wire()}}).Validate(); err != nil {
+			if err := (api.Forwarding{Target: "x", Forwards: []api.Forward{s.API()}}).Validate(); err != nil {
 				t.Errorf("%s %s: %v", kind, text, err)
 			}
-			if back, err := specOf(s.wire()); err != nil || back != s {
+			if back, err := OfAPI(s.API()); err != nil || back != s {
 				t.Errorf("%s %s comes back as %+v, %v", kind, text, back, err)
 			}
 		}
@@ -71,7 +72,7 @@ func TestSpecsOnTheWire(t *testing.T) {
 		{Kind: "local", Bind: ""}, {Kind: "local", Bind: "localhost:1"}, {Kind: "local", Bind: "127.0.0.1:99999"}, {Kind: "socks", Bind: "[fe80::1%lo]:1"},
 		{Kind: "local", Bind: "127.0.0.1:1", To: "0.0.0.0:1"}, {Kind: "local", Bind: "127.0.0.1:1", To: strings.Repeat("x", 300) + ":1"},
 	} {
-		if s, err := specOf(bad); err == nil {
+		if s, err := OfAPI(bad); err == nil {
 			t.Errorf("%+v is taken for %+v", bad, s)
 		}
 	}

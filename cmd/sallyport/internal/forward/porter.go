@@ -1,4 +1,4 @@
-package main
+package forward
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/tunnel"
 )
@@ -55,19 +56,19 @@ type visitor struct {
 // serve listens where the peer wants it, if it may, until the stream ends. A
 // peer that asks for the same place again has lost its first stream, whatever
 // this side knows of that: the new one takes the place.
-func (p *porters) serve(ctx context.Context, c *node.Conn, at tunnel.Place, t *tunnels) error {
+func (p *porters) serve(ctx context.Context, c *node.Conn, at tunnel.Place, t *Server) error {
 	key := porterKey{c.Peer(), at}
 	if at.Host == "" {
 		at.Host = "127.0.0.1"
 	}
-	me, err := p.open(ctx, key, at, c, t.listen)
+	me, err := p.open(ctx, key, at, c, t.Listen)
 	status := tunnel.StatusOf(err)
 	if errors.Is(err, errFull) {
 		status = tunnel.Busy
 	}
-	t.tellWanted(c, "listen", at, status)
+	t.Wanted(c, tunnel.Listen, at, status)
 	if err != nil {
-		return refuse(c, status, &tunnel.RefusedError{Kind: tunnel.Listen, Place: at, Status: status}).err
+		return refuse(c, status, &tunnel.RefusedError{Kind: tunnel.Listen, Place: at, Status: status}).Err
 	}
 	at.Port = uint16(me.listener.Addr().(*net.TCPAddr).Port)
 	if _, err = c.Write(tunnel.Reply{Place: at}.Bytes()); err == nil {
@@ -75,7 +76,7 @@ func (p *porters) serve(ctx context.Context, c *node.Conn, at tunnel.Place, t *t
 		knocking.Go(func() { p.knock(me, c.Peer()) })
 		err = p.hear(c)
 		_ = me.listener.Close()
-		cut(c) // a knock that is being written
+		pipe.Cut(c) // a knock that is being written
 		knocking.Wait()
 	}
 	p.close(key, me)
@@ -93,7 +94,7 @@ func (p *porters) open(ctx context.Context, key porterKey, at tunnel.Place, c *n
 	old := p.all[key]
 	p.mu.Unlock()
 	if old != nil && key.place.Port != 0 {
-		cut(old.stream)
+		pipe.Cut(old.stream)
 		_ = old.listener.Close()
 		select {
 		case <-old.done:
@@ -136,7 +137,7 @@ func (p *porters) close(key porterKey, me *porter) {
 	for ticket, g := range p.waiting {
 		if g.porter == me {
 			p.forget(ticket)
-			abort(g.conn)
+			pipe.Abort(g.conn)
 		}
 	}
 	close(me.done)
@@ -168,7 +169,7 @@ func (p *porters) knock(me *porter, peer address.Key) {
 		k := tunnel.Knock{From: placeOf(conn.RemoteAddr())}
 		_, _ = rand.Read(k.Ticket[:])
 		if !p.admit(k.Ticket, &visitor{conn: conn.(*net.TCPConn), porter: me, peer: peer}) {
-			abort(conn.(*net.TCPConn))
+			pipe.Abort(conn.(*net.TCPConn))
 			continue
 		}
 		if _, err := me.stream.Write(k.Bytes()); err != nil {
@@ -208,7 +209,7 @@ func (p *porters) take(peer address.Key, ticket tunnel.Ticket) *net.TCPConn {
 // turnAway resets a connection that nobody wants.
 func (p *porters) turnAway(peer address.Key, ticket tunnel.Ticket) {
 	if conn := p.take(peer, ticket); conn != nil {
-		abort(conn)
+		pipe.Abort(conn)
 	}
 }
 

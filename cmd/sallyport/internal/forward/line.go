@@ -1,4 +1,4 @@
-package main
+package forward
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 	"github.com/sallyport-net/sallyport/node/session"
@@ -17,22 +18,23 @@ import (
 const (
 	// openPatience is how long a forwarded connection waits for a stream to
 	// the peer, and then as long for the peer's word about the service, which
-	// the peer dials for forwardTimeout at most.
+	// the peer dials for DialTimeout at most.
 	openPatience = 15 * time.Second
 	// anchorBeat is how often the anchor shows the peer that it is wanted.
 	anchorBeat = 45 * time.Second
 	// redialFirst and redialMost are the pauses before calling a lost peer.
 	redialFirst = time.Second
 	redialMost  = 15 * time.Second
+	// verdictWait is how long a peer that is back has to say whether it admits us.
+	verdictWait = 10 * time.Second
 )
 
 // line is the way to a peer for as long as a forward lasts: one session, kept
 // by a stream of its own, and called for again when it is gone.
 type line struct {
+	Config
 	node     *node.Node
 	peer     address.Address
-	tell     func(api.ForwardEvent)
-	explain  func(*node.Node, error) error
 	calling  chan struct{} // one at a time, so that all share the session
 	watching sync.WaitGroup
 
@@ -42,8 +44,8 @@ type line struct {
 	wanted  chan struct{} // somebody wants the peer now
 }
 
-func newLine(r reached, tell func(api.ForwardEvent), explain func(*node.Node, error) error) *line {
-	return &line{node: r.node, peer: r.peer, tell: tell, explain: explain, calling: make(chan struct{}, 1), wanted: make(chan struct{}, 1), settled: make(chan struct{})}
+func newLine(r Reached, cfg Config) *line {
+	return &line{Config: cfg, node: r.Node, peer: r.Peer, calling: make(chan struct{}, 1), wanted: make(chan struct{}, 1), settled: make(chan struct{})}
 }
 
 // connect makes a stream with the given call, on the session that is there or
@@ -103,7 +105,7 @@ func (l *line) request(ctx context.Context, q tunnel.Request) (*node.Conn, error
 		return nil, noReply(err)
 	}
 	if _, err := c.Write(q.Bytes()); err != nil {
-		cut(c)
+		pipe.Cut(c)
 		return nil, err
 	}
 	return c, nil
@@ -159,7 +161,7 @@ func (l *line) keep(ctx context.Context, anchor *node.Conn) {
 		}
 		if over {
 			l.settle(lost)
-			l.tell(api.ForwardEvent{Event: "gone", Error: plainly(lost)})
+			l.Tell(api.ForwardEvent{Event: "gone", Error: pipe.Plainly(lost)})
 		}
 		if anchor = l.redial(ctx, over); anchor == nil {
 			return
@@ -169,16 +171,14 @@ func (l *line) keep(ctx context.Context, anchor *node.Conn) {
 
 // watch tells of the changes of a session's path, until it or ctx ends.
 func (l *line) watch(ctx context.Context, anchor *node.Conn) {
-	l.watching.Go(func() {
-		watchPath(ctx, anchor, func(e pathEvent) {
-			l.tell(api.ForwardEvent{Event: e.Event, State: e.State, Via: e.Via, By: e.By, Remote: e.Remote, MS: e.MS})
-		})
-	})
+	if l.Watch != nil {
+		l.watching.Go(func() { l.Watch(ctx, anchor) })
+	}
 }
 
 // hold shows now and again that the anchor is wanted, until it or ctx ends.
 func (l *line) hold(ctx context.Context, anchor *node.Conn) error {
-	stop := context.AfterFunc(ctx, func() { cut(anchor) })
+	stop := context.AfterFunc(ctx, func() { pipe.Cut(anchor) })
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { // ends with the anchor
@@ -215,20 +215,19 @@ func (l *line) redial(ctx context.Context, over bool) *node.Conn {
 				_ = anchor.SetReadDeadline(time.Time{})
 				l.settle(nil)
 				if over {
-					l.tell(api.ForwardEvent{Event: "back", Via: string(anchor.Via()), By: id(anchor.By()), Remote: anchor.RemoteAddr().String(), MS: milliseconds(time.Since(begun))})
+					l.Tell(api.ForwardEvent{Event: "back", Via: string(anchor.Via()), By: anchor.By().String(), Remote: anchor.RemoteAddr().String(), MS: milliseconds(time.Since(begun))})
 					l.watch(ctx, anchor)
 				}
 				return anchor
 			}
-			cut(anchor)
+			pipe.Cut(anchor)
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
 		l.settle(err)
 		over = true
-		f := explain(l.explain(l.node, err))
-		l.tell(api.ForwardEvent{Event: "retry", Error: f.what, MS: milliseconds(pause)})
+		l.Tell(api.ForwardEvent{Event: "retry", Error: l.Explain(l.node, err).Error(), MS: milliseconds(pause)})
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:

@@ -1,4 +1,4 @@
-package main
+package forward
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 	"github.com/sallyport-net/sallyport/node/tunnel"
@@ -15,12 +16,12 @@ import (
 // beginRemote has the peer listen, and serves what comes in there until ctx
 // ends. A no of the peer's ends the command; later, when the peer has been gone,
 // it is asked again.
-func (f *forwarder) beginRemote(ctx context.Context, s forwardSpec) error {
+func (f *forwarder) beginRemote(ctx context.Context, s Spec) error {
 	c, at, err := f.listenThere(ctx, s)
 	var no *tunnel.RefusedError
 	switch {
 	case errors.As(err, &no) && no.Status == tunnel.NotAllowed:
-		return &failure{status: statusRefused, what: "-R " + no.Error(), hint: no.Hint(), cause: err}
+		return &Error{what: "-R " + no.Error(), hint: no.Hint(), refused: true, cause: err}
 	case errors.As(err, &no):
 		return failed(err, no.Hint(), "-R %v", no)
 	case errors.Is(err, errNotServed):
@@ -28,10 +29,10 @@ func (f *forwarder) beginRemote(ctx context.Context, s forwardSpec) error {
 	case errors.Is(err, errTooOld):
 		return failed(err, updateThere, "%v", err)
 	case err != nil:
-		return explainCut(err)
+		return f.Explain(f.line.node, err)
 	}
 	ready := s
-	ready.bind = at
+	ready.Bind = at
 	f.announce(ready)
 	f.running.Go(func() {
 		for pause := redialFirst; ; {
@@ -43,12 +44,12 @@ func (f *forwarder) beginRemote(ctx context.Context, s forwardSpec) error {
 				return
 			}
 			if c, at, err = f.listenThere(ctx, s); err == nil {
-				ready.bind = at
+				ready.Bind = at
 				f.announce(ready)
 				continue
 			}
 			if _, gone := f.line.state(); gone == nil && ctx.Err() == nil { // else the line tells
-				f.tell(api.ForwardEvent{Event: "retry", Kind: string(remoteForward), Error: plainly(err), MS: milliseconds(pause)})
+				f.Tell(api.ForwardEvent{Event: "retry", Kind: string(Remote), Error: pipe.Plainly(err), MS: milliseconds(pause)})
 			}
 			select {
 			case <-time.After(pause):
@@ -63,17 +64,17 @@ func (f *forwarder) beginRemote(ctx context.Context, s forwardSpec) error {
 
 // listenThere asks the peer to listen, and gives the stream of the knocks, and
 // where it listens.
-func (f *forwarder) listenThere(ctx context.Context, s forwardSpec) (*node.Conn, tunnel.Place, error) {
-	q := tunnel.Request{Kind: tunnel.Listen, Place: s.bind}
+func (f *forwarder) listenThere(ctx context.Context, s Spec) (*node.Conn, tunnel.Place, error) {
+	q := tunnel.Request{Kind: tunnel.Listen, Place: s.Bind}
 	c, err := f.line.request(ctx, q)
 	if err != nil {
 		return nil, tunnel.Place{}, err
 	}
-	stop := context.AfterFunc(ctx, func() { cut(c) })
+	stop := context.AfterFunc(ctx, func() { pipe.Cut(c) })
 	defer stop()
 	a, err := answer(c, q)
 	if err != nil {
-		cut(c)
+		pipe.Cut(c)
 		return nil, tunnel.Place{}, err
 	}
 	return c, a.Place, nil
@@ -81,10 +82,10 @@ func (f *forwarder) listenThere(ctx context.Context, s forwardSpec) (*node.Conn,
 
 // answerKnocks takes the connections that come in at the peer, until the stream
 // or ctx ends.
-func (f *forwarder) answerKnocks(ctx context.Context, s forwardSpec, c *node.Conn) {
-	stop := context.AfterFunc(ctx, func() { cut(c) })
+func (f *forwarder) answerKnocks(ctx context.Context, s Spec, c *node.Conn) {
+	stop := context.AfterFunc(ctx, func() { pipe.Cut(c) })
 	defer stop()
-	defer cut(c)
+	defer pipe.Cut(c)
 	for {
 		k, err := tunnel.ReadKnock(c)
 		if err != nil {
@@ -104,23 +105,23 @@ func (f *forwarder) answerKnocks(ctx context.Context, s forwardSpec, c *node.Con
 
 // answerKnock connects to the service here, and takes the connection if it
 // answers; else the peer is told to turn it away.
-func (f *forwarder) answerKnock(ctx context.Context, s forwardSpec, c *node.Conn, k tunnel.Knock) {
-	d := net.Dialer{Timeout: forwardTimeout}
-	local, err := d.DialContext(ctx, "tcp", s.to.String())
+func (f *forwarder) answerKnock(ctx context.Context, s Spec, c *node.Conn, k tunnel.Knock) {
+	d := net.Dialer{Timeout: DialTimeout}
+	local, err := d.DialContext(ctx, "tcp", s.To.String())
 	if err != nil {
 		_, _ = c.Write(k.Ticket[:])
 		status := tunnel.StatusOf(err)
-		f.tell(api.ForwardEvent{Event: "reset", From: k.From.String(), Error: fmt.Sprintf("%v: %v", s.to, status)})
+		f.Tell(api.ForwardEvent{Event: "reset", From: k.From.String(), Error: fmt.Sprintf("%v: %v", s.To, status)})
 		return
 	}
 	conn := local.(*net.TCPConn)
-	f.carry(ctx, s, k.From.String(), conn, func(*passage) traffic {
+	f.carry(ctx, s, k.From.String(), conn, func(*passage) pipe.Traffic {
 		q := tunnel.Request{Kind: tunnel.Take, Ticket: k.Ticket, Place: k.From}
 		c, err := f.line.request(ctx, q)
 		if err != nil {
-			abort(conn)
-			return traffic{err: err}
+			pipe.Abort(conn)
+			return pipe.Traffic{Err: err}
 		}
-		return join(&asked{Conn: c, request: q}, conn)
+		return pipe.Join(&asked{Conn: c, request: q}, conn)
 	})
 }
