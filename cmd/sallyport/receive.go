@@ -179,7 +179,7 @@ func (r *receiveCommand) byCode(ctx context.Context, words code.Code) error {
 	case m.final && !unattended(err):
 		p.drop()
 	case ctx.Err() != nil:
-		r.say("Stopped at %d%%. To go on, run the same command again.", m.done())
+		m.tellStopped()
 	}
 	return err
 }

@@ -74,7 +74,7 @@ func (s *sendCommand) byCode(ctx context.Context, scan func()) error {
 	case err == nil, m.final:
 		p.drop()
 	default:
-		s.say("Stopped at %d%%. To go on, run the same command again.", m.done())
+		m.tellStopped()
 	}
 	return err
 }
