@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/configfile"
 )
 
 // How wide help is, and the column of the flags in it at most: what a flag with a
@@ -33,7 +35,7 @@ func flagUsages(c *cobra.Command) string {
 		if len(left) > column-2 {
 			lines, left = append(lines, left), ""
 		}
-		for _, line := range wrapped(o[1], helpWidth-column) {
+		for _, line := range configfile.Wrap(o[1], helpWidth-column) {
 			lines, left = append(lines, left+strings.Repeat(" ", column-len(left))+line), ""
 		}
 	}
