@@ -305,7 +305,8 @@ func TestAttackReflection(t *testing.T) {
 }
 
 // Junk at 10,000 messages a second on one broker must not stop a Connect over
-// another one. Under the race detector a fraction of that takes up two processors.
+// another one. Under the race detector, and on a machine that has other work, a
+// fraction of that takes up two processors.
 func TestAttackFloodOnOneBroker(t *testing.T) {
 	w := newWorld(t)
 	second := w.host("second", nil, func(c *natlab.HostConfig) { c.Delay = serverLink })
@@ -323,13 +324,19 @@ func TestAttackFloodOnOneBroker(t *testing.T) {
 	sent := make(chan int, 1)
 	rate := 10_000.0
 	if underRace {
-		rate /= 50
+		rate /= 1000
 	}
+	// A machine that is slow already has a smaller one, and no arrears of it.
+	const quick = 500 * time.Millisecond
+	calm := caller.mustConnect(target.Address, 1000)
+	rate *= min(1, quick.Seconds()/calm.Echo.Seconds())
 	flood.Go(func() {
 		junk := a.seal(key, a.claim(signaling.KindDirect, endpoints(a.host.Addr(), 9)...))
-		begun, n := time.Now(), 0
+		last, due, n := time.Now(), 0.0, 0
 		for ctx.Err() == nil {
-			for ; n < int(time.Since(begun).Seconds()*rate); n++ {
+			now := time.Now()
+			due, last = due+min(now.Sub(last).Seconds(), 0.02)*rate, now
+			for ; due >= 1; due, n = due-1, n+1 {
 				_, _ = rand.Read(junk[40:80]) // always new, never true
 				if a.channel.Publish(ctx, key, a.brokers, junk) != nil {
 					break

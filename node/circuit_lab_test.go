@@ -74,7 +74,7 @@ func TestCircuitIsLeft(t *testing.T) {
 	toCallee, toCaller := far.Externals()[0].String(), near.Externals()[0].String()
 	a.must(order{Block: toCallee})
 	b.must(order{Block: toCaller})
-	first := a.do(order{Connect: b.Address, Keep: true})
+	first := a.connect(order{Connect: b.Address, Keep: true})
 	if first.Error != "" || first.Via != node.Relay || first.By == "" {
 		t.Fatalf("connected via %q by %q: %s", first.Via, first.By, first.Error)
 	}
@@ -104,7 +104,7 @@ func TestCircuitIsReplaced(t *testing.T) {
 	}
 	caller := w.node(w.behind("caller", random.nat), func(r *role) { r.Key, r.By = secretA, by })
 	callee := w.node(w.behind("callee", random.nat))
-	first := caller.do(order{Connect: callee.Address, Keep: true})
+	first := caller.connect(order{Connect: callee.Address, Keep: true})
 	if first.Error != "" || first.Via != node.Relay {
 		t.Fatalf("connected via %q: %s", first.Via, first.Error)
 	}

@@ -370,22 +370,26 @@ func TestCircuitGarbage(t *testing.T) {
 	}
 	// Whoever is admitted as everyone is reaches nobody whom the node would have
 	// to call, and so many requests at once and no more are looked at.
-	var busy int
-	for range 40 {
+	var streams []*session.Stream
+	for range 40 { // all of them before the first has had its time
 		stream, err := x.Open(session.Circuit)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer stream.Close()
-		if _, err := stream.Write([]byte{1}); err != nil {
+		if _, err := stream.Write([]byte{1}); err != nil && !errors.Is(err, link.ErrBusy) {
 			t.Fatal(err)
 		}
-		if n := stream; n.Verdict() != nil {
-			busy++
+		streams = append(streams, stream)
+	}
+	turnedAway := 0
+	for _, stream := range streams {
+		if stream.Verdict() != nil {
+			turnedAway++
 		}
 	}
-	if busy < 40-16 {
-		t.Errorf("of 40 requests that never come, %d were turned away", busy)
+	if turnedAway < 40-16 {
+		t.Errorf("of 40 requests that never come, %d were turned away", turnedAway)
 	}
 	carries(t, near, far, randomBytes(100<<10))
 }
@@ -404,8 +408,13 @@ func TestCircuitFlood(t *testing.T) {
 	var guests sync.WaitGroup
 	defer guests.Wait()
 	defer cancel()
-	answered := make(chan error, 200)
-	for range 8 {
+	answered := make(chan error)
+	const senders = 8
+	each := 20
+	if underRace { // which makes a message cost many times as much
+		each = 3
+	}
+	for range senders {
 		k := newNodeKey(t)
 		channel, err := mqtt.New(mqtt.Config{Key: k.Public(), Sign: k.Sign, Brokers: cfg.Brokers})
 		if err != nil {
@@ -417,18 +426,27 @@ func TestCircuitFlood(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = x.Close() })
-		for range 20 {
+		for range each {
 			guests.Go(func() {
-				_, err := x.Ask(ctx, b.ID(), cfg.Brokers, signaling.Message{
-					Kind: signaling.KindRelay, Attempt: signaling.NewID(),
-					Relay: &signaling.Relay{Secret: signaling.NewID(), By: []address.Address{}},
-				})
-				answered <- err
+				for ctx.Err() == nil {
+					_, err := x.Ask(ctx, b.ID(), cfg.Brokers, signaling.Message{
+						Kind: signaling.KindRelay, Attempt: signaling.NewID(),
+						Relay: &signaling.Relay{Secret: signaling.NewID(), By: []address.Address{}},
+					})
+					select {
+					case answered <- err:
+					case <-ctx.Done():
+					}
+					var silent *signaling.NoAnswerError
+					if !errors.As(err, &silent) { // else the machine is too slow for an answer
+						return
+					}
+				}
 			})
 		}
 	}
 	busy := 0
-	for range 100 { // of 160: the others hold what there is for guests, or wait
+	for n := 0; n < senders*each*5/8 || busy == 0; n++ { // the others hold what there is for guests, or wait
 		select {
 		case err := <-answered:
 			var no *signaling.RefusedError
@@ -438,9 +456,6 @@ func TestCircuitFlood(t *testing.T) {
 		case <-time.After(time.Minute):
 			t.Fatal("the guests get no answers")
 		}
-	}
-	if busy == 0 {
-		t.Error("no guest was turned away")
 	}
 	// The flood takes the machine, too, so that there may be no answer in time. That
 	// is another thing than to be turned away, unless by what such a call has left.

@@ -20,7 +20,7 @@ func TestHundred(t *testing.T) {
 	p := w.pair(this, conditions{})
 	o := &outcome{cell: this}
 	for n := range connects {
-		r := p.caller.do(order{Connect: p.callee.Address})
+		r := p.caller.connect(order{Connect: p.callee.Address})
 		if o.add(r); r.Error != "" {
 			t.Errorf("connect %d: %s\n%s", n+1, r.Error, strings.Join(r.Log, "\n"))
 		}

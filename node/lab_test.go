@@ -234,10 +234,10 @@ func (a *agent) do(o order) reply {
 }
 
 // mustConnect connects, sends size bytes there and back, and fails the test
-// with the timeline where that does not work.
+// with the timeline where that does not work (see busy).
 func (a *agent) mustConnect(target string, size int) reply {
 	a.t.Helper()
-	r := a.do(order{Connect: target, Bytes: size})
+	r := a.connect(order{Connect: target, Bytes: size})
 	if r.Error != "" {
 		a.t.Fatalf("%s to %s: %s (hint: %s)\n%s", a.host.Name(), target, r.Error, r.Hint, strings.Join(r.Log, "\n"))
 	}

@@ -209,9 +209,7 @@ func TestConnectErrorNamesEveryAttempt(t *testing.T) {
 	gone := start(t, cfg)
 	target := gone.Addr().String()
 	gone.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	_, err := a.Connect(ctx, target)
+	_, err := a.Connect(shortly(t), target)
 	var failed *node.ConnectError
 	if !errors.As(err, &failed) {
 		t.Fatalf("got %v", err)

@@ -37,7 +37,7 @@ func TestTransferOutlivesItsPaths(t *testing.T) {
 	toCallee, toCaller := far.Externals()[0].String(), near.Externals()[0].String()
 	caller.must(order{Block: toCallee})
 	callee.must(order{Block: toCaller})
-	first := caller.do(order{Connect: callee.Address, Keep: true})
+	first := caller.connect(order{Connect: callee.Address, Keep: true})
 	if first.Error != "" || first.Via != node.Relay {
 		t.Fatalf("connected via %q: %s", first.Via, first.Error)
 	}

@@ -212,6 +212,8 @@ func (p *player) obey(ctx context.Context, o order) reply {
 	if err := exchange(c, begun, o, &r); err != nil {
 		r.Error = err.Error()
 		r.Refused = errors.Is(err, link.ErrRefused)
+		_ = c.Close()
+		return r
 	}
 	if o.Keep {
 		p.kept = append(p.kept, c)

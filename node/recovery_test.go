@@ -253,13 +253,13 @@ func TestSecondConnection(t *testing.T) {
 				w := newWorld(t)
 				a := w.node(w.behind("a", terrain.nat))
 				b := w.node(w.behind("b", portRestricted(natlab.Drop)))
-				first := a.do(order{Connect: b.Address, Keep: true})
+				first := a.connect(order{Connect: b.Address, Keep: true})
 				from, to := a, b
 				if back {
 					from, to = b, a
 				}
-				second := from.do(order{Connect: to.Address, Keep: true})
-				third := from.do(order{Connect: to.Address, Keep: true})
+				second := from.connect(order{Connect: to.Address, Keep: true})
+				third := from.connect(order{Connect: to.Address, Keep: true})
 				for k, r := range []reply{first, second, third} {
 					if r.Error != "" || k == 0 && r.Via != node.Punch || k > 0 && r.Usable > 0 {
 						t.Fatalf("connection %d: via %q after %v, error %q\n%s", k+1, r.Via, r.Usable, r.Error, strings.Join(r.Log, "\n"))
@@ -301,7 +301,7 @@ func TestReconnectWithinTimeWait(t *testing.T) {
 					}
 					var slow []time.Duration
 					for again := true; again; { // any may be slow on a busy machine, but not all
-						r := from.do(order{Connect: to.Address, Keep: true})
+						r := from.connect(order{Connect: to.Address, Keep: true})
 						if slow = append(slow, r.Usable); r.Error != "" || len(slow) > tries {
 							t.Fatalf("connect %d after %v: error %q\n%s", n+1, slow, r.Error, strings.Join(r.Log, "\n"))
 						}
@@ -335,8 +335,8 @@ func TestNodeRestartsOnItsPort(t *testing.T) {
 			caller := w.node(w.behind("caller", portRestricted(natlab.Drop)))
 			for range 3 {
 				callee := w.node(h, fixed)
-				if callee.Health != "" {
-					t.Errorf("misses %s", callee.Health)
+				if callee.Health != "" { // a busy machine may not be there at once; TIME_WAIT lasts a minute
+					callee.eventually("whole", 20*time.Second, func(r reply) bool { return r.Health == "" })
 				}
 				if got := outside(t, callee.Address).Port(); got != 4000 {
 					t.Errorf("seen at port %d", got)

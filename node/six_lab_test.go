@@ -140,10 +140,10 @@ func TestTwoUplinks(t *testing.T) {
 	hopeless, fine := w.nat(*symmetric(nat.Random, 0)), w.nat(natlab.NAT{})
 	two := w.node(w.host("two", hopeless, func(c *natlab.HostConfig) { c.More = []natlab.Uplink{{Behind: fine}} }))
 	one := w.node(w.behind("one", symmetric(nat.Independent, 1)))
-	a, err := address.Parse(two.Address)
-	if err != nil || len(a.V4) != 2 || a.V4[0].NAT != nat.Symmetric || a.V4[1].NAT != nat.PortRestricted {
-		t.Fatalf("%v, %v", two.Address, err)
-	}
+	two.Address = two.eventually("known with both uplinks", time.Minute, func(r reply) bool {
+		a, err := address.Parse(r.Address)
+		return err == nil && len(a.V4) == 2 && a.V4[0].NAT == nat.Symmetric && a.V4[1].NAT == nat.PortRestricted
+	}).Address
 	two.mustConnect(one.Address, 1<<20).expect(t, node.Punch, one.host.External())
 	one.mustConnect(two.Address, 1<<20).expect(t, node.Punch, two.host.Interfaces()[1].External())
 }

@@ -34,7 +34,7 @@ type Process interface {
 }
 
 const (
-	startTime = 10 * time.Second
+	startTime = time.Minute
 	stopTime  = 5 * time.Second
 )
 
