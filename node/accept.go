@@ -123,7 +123,7 @@ func (n *Node) await(l *link.Link) {
 		n.log.Info("refused", "peer", l.Peer().String(), "remote", l.RemoteAddr())
 		l.Refuse(link.ErrRefused)
 		return
-	case purpose == link.Session && len(n.backlog) == cap(n.backlog):
+	case purpose == link.Session && (len(n.backlog) == cap(n.backlog) || !n.room(l.Peer(), l.RemoteAddr())):
 		l.Refuse(link.ErrBusy)
 		return
 	case !n.answers.take(l.Peer(), id, time.Now()):
