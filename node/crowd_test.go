@@ -252,3 +252,33 @@ func (l surplusLog) Handle(_ context.Context, r slog.Record) error {
 	}
 	return nil
 }
+
+// Echoes are for whoever is admitted, and each may hold what the peer does not
+// take back: they are bounded, too.
+func TestEchoesAreBounded(t *testing.T) {
+	n := crowdedNode(t, func(*Config) {})
+	stream, err := n.begin(someKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held, refused int
+	for range 2 * maxPlacesOf {
+		e, err := stream.Session().Open(session.Echo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = e.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = e.Write([]byte("x"))
+		switch _, err := e.Read(make([]byte, 1)); {
+		case err == nil:
+			held++
+		case errors.Is(err, session.ErrReset):
+			refused++
+		default:
+			t.Fatal(err)
+		}
+	}
+	if held != maxPlacesOf || refused != maxPlacesOf {
+		t.Errorf("%d are echoed and %d refused, want %d each", held, refused, maxPlacesOf)
+	}
+}
