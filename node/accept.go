@@ -123,7 +123,7 @@ func (n *Node) await(l *link.Link) {
 		n.log.Info("refused", "peer", l.Peer().String(), "remote", l.RemoteAddr())
 		l.Refuse(link.ErrRefused)
 		return
-	case purpose == link.Session && len(n.backlog) == cap(n.backlog):
+	case purpose == link.Session && (len(n.backlog) == cap(n.backlog) || !n.room(l.Peer(), l.RemoteAddr())):
 		l.Refuse(link.ErrBusy)
 		return
 	case !n.answers.take(l.Peer(), id, time.Now()):
@@ -150,6 +150,12 @@ func (n *Node) await(l *link.Link) {
 
 // echo sends back what comes, until the peer ends or falls silent.
 func (n *Node) echo(conn *session.Stream) {
+	leave, ok := n.echoes.enter(conn.RemoteAddr()) // each may hold a window full
+	if !ok {
+		_ = conn.Reset()
+		return
+	}
+	defer leave()
 	stop := context.AfterFunc(n.ctx, func() { _ = conn.Close() })
 	defer stop()
 	defer conn.Close()

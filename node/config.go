@@ -96,6 +96,12 @@ type Config struct {
 	Tunnels bool
 	// Backlog is how many connections wait for Accept at most. 0 means 64.
 	Backlog int
+	// Sessions is how many peers' sessions the node takes at once, each of which
+	// may carry 256 connections; 0 means 4096. One peer gets a quarter of them;
+	// those who are admitted only as everyone is get three quarters, and a quarter
+	// where they come from one IPv4 address or IPv6 /64. Whoever finds no room is
+	// told link.ErrBusy.
+	Sessions int
 	// PortMap has each router asked by PCP, NAT-PMP and UPnP to forward Port to
 	// this machine while the node runs. Where one does, the node's address says
 	// that strangers get in. It is off by default: docs/overview.md says why.
@@ -110,6 +116,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the wall clock. Nil means time.Now.
 	Now func() time.Time
+
+	waiting int // of tests; 0 means mostWaiting
 }
 
 // MaxRelayNodes is how many nodes may relay for one.
@@ -176,6 +184,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Backlog <= 0 {
 		c.Backlog = 64
+	}
+	if c.Sessions <= 0 {
+		c.Sessions = defaultSessions
+	}
+	if c.waiting <= 0 {
+		c.waiting = mostWaiting
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -6,28 +6,26 @@ import (
 	"sync"
 )
 
-// hall is where accepted connections wait until their peer is proven and has
-// nominated them. Whoever gets no further takes some of its places only.
+// hall has places for what anybody may ask of a node, of which one site gets some
+// only.
 type hall struct {
 	mu    sync.Mutex
 	taken int
 	from  map[netip.Prefix]int // of them, by site
 }
 
-const (
-	// maxWaiting is how many accepted connections may wait at once, and
-	// maxWaitingOf how many of one IPv4 address or IPv6 /64.
-	maxWaiting, maxWaitingOf = 256, 64
-)
+// maxPlaces is how many places a hall has, and maxPlacesOf how many of them one
+// IPv4 address or IPv6 /64 may take.
+const maxPlaces, maxPlacesOf = 256, 64
 
 func newHall() *hall { return &hall{from: make(map[netip.Prefix]int)} }
 
-// enter takes a place for a connection from there; leave gives it back.
+// enter takes a place for somebody from there; leave gives it back.
 func (h *hall) enter(from net.Addr) (leave func(), ok bool) {
 	at := siteOf(from)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.taken >= maxWaiting || h.from[at] >= maxWaitingOf {
+	if h.taken >= maxPlaces || h.from[at] >= maxPlacesOf {
 		return nil, false
 	}
 	h.taken++

@@ -17,7 +17,7 @@ func TestHall(t *testing.T) {
 	h := newHall()
 	at := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 1} }
 	fill := func(ips ...string) (leave []func()) {
-		for k := range 2 * maxWaiting {
+		for k := range 2 * maxPlaces {
 			if l, ok := h.enter(at(ips[k%len(ips)])); ok {
 				leave = append(leave, l)
 			}
@@ -26,8 +26,8 @@ func TestHall(t *testing.T) {
 	}
 	one := fill("192.0.2.1", "::ffff:192.0.2.1")
 	two := fill("2001:db8::1", "2001:db8::2:3")
-	if len(one) != maxWaitingOf || len(two) != maxWaitingOf {
-		t.Fatalf("%d and %d places of one site, want %d", len(one), len(two), maxWaitingOf)
+	if len(one) != maxPlacesOf || len(two) != maxPlacesOf {
+		t.Fatalf("%d and %d places of one site, want %d", len(one), len(two), maxPlacesOf)
 	}
 	if _, ok := h.enter(at("192.0.2.2")); !ok {
 		t.Fatal("another address finds no place")
@@ -39,11 +39,11 @@ func TestHall(t *testing.T) {
 	if h.taken != 1 || len(h.from) != 1 {
 		t.Errorf("%d are left, of %v", h.taken, h.from)
 	}
-	for k := range 2 * maxWaiting {
+	for k := range 2 * maxPlaces {
 		_, _ = h.enter(at(net.IPv4(10, 0, byte(k>>8), byte(k)).String()))
 	}
-	if h.taken != maxWaiting {
-		t.Errorf("%d wait at once, want %d", h.taken, maxWaiting)
+	if h.taken != maxPlaces {
+		t.Errorf("%d wait at once, want %d", h.taken, maxPlaces)
 	}
 }
 

@@ -232,9 +232,28 @@ func (c *call) punchToward(ctx context.Context, m punch.Meeting, end *endpoint, 
 	if told == nil || len(told.From) == 0 {
 		return fmt.Errorf("the peer answered with a %s", answer.Message.Kind)
 	}
-	c.note(Punch, "the peer is seen as %v", told.From[0])
+	to := c.vetted(answer.Message, told.From)
+	if len(to) == 0 {
+		return fmt.Errorf("the peer says that it is seen as %v: %w", told.From[0], errNotPermitted)
+	}
+	c.note(Punch, "the peer is seen as %v", to[0])
 	wait := time.Duration(told.Fire)*time.Millisecond - time.Since(answer.At)
-	return c.carryOut(ctx, end.plan(m, m.Caller, told.From, max(wait, 0), oneWay))
+	return c.carryOut(ctx, end.plan(m, m.Caller, to, max(wait, 0), oneWay))
+}
+
+// vetted gives those of the endpoints that a peer's answer names which may be
+// dialled. That we call a peer does not make its word about others any better;
+// but what stands in its address is dialled anyway, if a peer can have it.
+func (c *call) vetted(m signaling.Message, named []netip.AddrPort) (to []netip.AddrPort) {
+	level := max(signaling.Open, c.node.admission().Level(c.peer.Key))
+	for _, e := range named {
+		l := level
+		if slices.ContainsFunc(c.peer.Interfaces(), func(i address.Interface) bool { return i.External == e.Addr() }) {
+			l = signaling.Listed
+		}
+		to = append(to, c.node.permit(signaling.In{From: c.peer.Key, Message: m, Level: l}, []netip.AddrPort{e}).Dest...)
+	}
+	return to
 }
 
 // carryOut opens until the round is over; a proof that has begun by then may

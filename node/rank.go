@@ -9,6 +9,7 @@ import (
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/nat"
 	"github.com/sallyport-net/sallyport/punch"
+	"github.com/sallyport-net/sallyport/signaling/reflector"
 )
 
 // maxDirect is how many endpoints of a peer are dialled at most.
@@ -17,14 +18,14 @@ const maxDirect = 6
 // dialable lists the endpoints of peer that are worth a direct dial from self,
 // best first: the inner ones where the two share a network, then the external
 // ones, first those that let strangers in. Inner addresses mean something else in
-// another network, so they are left out there, and link-local ones everywhere:
-// they need a zone, which no address has.
+// another network, so they are left out there, and everywhere those that no peer
+// can have: an address is the peer's word alone.
 func dialable(self, peer address.Address) []netip.AddrPort {
 	sameMachine := self.MachineID != "" && self.MachineID == peer.MachineID
 	site := sameMachine || shareSite(self, peer) || allUnseen(self) || allUnseen(peer)
 	var inner, outer, last []netip.AddrPort
 	for _, theirs := range peer.Interfaces() {
-		if theirs.Internal.IsLoopback() && !sameMachine && !onlyLoopback(self) {
+		if (theirs.Internal.IsLoopback() || theirs.External.IsLoopback()) && !sameMachine && !onlyLoopback(self) {
 			continue
 		}
 		if sameMachine || neighbours(self, theirs) {
@@ -48,7 +49,7 @@ func dialable(self, peer address.Address) []netip.AddrPort {
 	}
 	var all []netip.AddrPort
 	for _, e := range slices.Concat(inner, outer, last) {
-		if reaches(self, e.Addr()) && !e.Addr().IsLinkLocalUnicast() && !slices.Contains(all, e) && !listens(self, e) {
+		if reaches(self, e.Addr()) && !reflector.Nobody(e.Addr()) && !slices.Contains(all, e) && !listens(self, e) {
 			all = append(all, e)
 		}
 	}

@@ -75,7 +75,10 @@ func TestDialable(t *testing.T) {
 		"unique local, another site": {addressOf("a", ula), addressOf("b", "2a00:2:1::b fd00:9:2:3::b 2"), "[2a00:2:1::b]:4000"},
 		"unique local, nothing else": {addressOf("a", ula), addressOf("b", "fd00:1:2:3::b fd00:1:2:3::b 7"), "[fd00:1:2:3::b]:4000"},
 		"link-local":                 {addressOf("a", "2a00:1:1::a 2a00:1:1::a 2"), addressOf("b", "2a00:1:1::b fe80::b 2", "fe80::c fe80::c 7"), "[2a00:1:1::b]:4000"},
-		"no family in common":        {addressOf("a", lan), addressOf("b", "2a00:1:1::b 2a00:1:1::b 1"), ""},
+		"metadata services, loopback": {
+			addressOf("a", lan), addressOf("b", "169.254.169.254 192.168.1.10 2", "168.63.129.16 192.168.1.10 2", "127.0.0.1 192.168.1.10 2"), "",
+		},
+		"no family in common": {addressOf("a", lan), addressOf("b", "2a00:1:1::b 2a00:1:1::b 1"), ""},
 		"same machine": {
 			addressOf("a", "52.10.1.10 52.10.1.10 5"), func() address.Address {
 				a := addressOf("a", "52.10.1.10 52.10.1.10 5")

@@ -80,7 +80,7 @@ func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, r *rescuer, k
 		Opener: r != nil, Attempt: attempt, Path: pathOf(l, via), Logger: n.log,
 		SilentLife: n.cfg.HoldOn, CutLife: min(n.cfg.HoldOn, mostCutLife),
 		Accept: n.take, Back: n.events.look, Moved: n.events.look,
-		Lost:  func(s *session.Session) { n.events.look(s); n.doubt(); n.checkThrough(s.Peer()) },
+		Lost:  func(s *session.Session) { n.events.look(s); n.thin(); n.doubt(); n.checkThrough(s.Peer()) },
 		Ended: func(s *session.Session) { n.sessions.remove(s); n.events.ended(s) },
 	}
 	if r != nil {

@@ -88,6 +88,9 @@ func listenOwn(ctx context.Context, lc net.ListenConfig, local netip.Addr) (net.
 	return nil, err
 }
 
+// acceptPause keeps a want of descriptors from taking the processor as well.
+const acceptPause = 5 * time.Millisecond
+
 // accept takes in whoever comes, a few at most, until the listener is closed.
 func (o *ownPort) accept() {
 	for {
@@ -96,7 +99,8 @@ func (o *ownPort) accept() {
 			return
 		}
 		if err != nil {
-			continue // gone before it was taken in
+			time.Sleep(acceptPause) // gone before it was taken in, or out of descriptors
+			continue
 		}
 		o.keep(c.(*net.TCPConn))
 	}

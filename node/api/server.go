@@ -139,7 +139,7 @@ func (s *Server) ServeTCP(l net.Listener) error {
 // serve runs until Close, and gives an error only where that is not why it ends.
 func (s *Server) serve(l net.Listener, clients int, h http.Handler) error {
 	server := &http.Server{
-		Handler: secured(bounded(h, bodyTime)), ReadHeaderTimeout: headerTime, IdleTimeout: clientIdle, MaxHeaderBytes: maxHeader,
+		Handler: secured(bounded(s.awaited(h), bodyTime)), ReadHeaderTimeout: headerTime, IdleTimeout: clientIdle, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return s.ctx },
 		ErrorLog:    slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}
@@ -157,6 +157,24 @@ func (s *Server) serve(l net.Listener, clients int, h http.Handler) error {
 		return err
 	}
 	return nil
+}
+
+// awaited has Close wait for every request, and refuses those that come later.
+func (s *Server) awaited(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		closed := s.closed
+		if !closed {
+			s.all.Add(1)
+		}
+		s.mu.Unlock()
+		if closed {
+			refuse(w, Ended, errClosing.Error(), "")
+			return
+		}
+		defer s.all.Done()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // noPages refuses what browsers send: they have no business on a Unix socket.

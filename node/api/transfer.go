@@ -67,12 +67,11 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, h *held) {
 		return
 	}
 	defer release(h.sending)
-	stop := context.AfterFunc(r.Context(), func() { _ = h.conn.SetWriteDeadline(time.Unix(1, 0)) })
 	_ = h.conn.SetWriteDeadline(time.Now().Add(longestWait))
+	over := atEnd(r.Context(), func() { _ = h.conn.SetWriteDeadline(time.Unix(1, 0)) })
 	n, err := h.conn.Write(b)
-	if !stop() && err == nil {
-		_ = h.conn.SetWriteDeadline(time.Time{})
-	}
+	over()
+	_ = h.conn.SetWriteDeadline(time.Time{})
 	h.sent.Add(uint64(n))
 	if err == nil && end {
 		err = h.conn.CloseWrite()
@@ -116,8 +115,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, h *held) {
 	defer release(h.receiving)
 	// A wait of nothing still reads what is there.
 	_ = h.conn.SetReadDeadline(time.Now().Add(max(time.Duration(wait)*time.Millisecond, time.Millisecond)))
-	stop := context.AfterFunc(r.Context(), func() { _ = h.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer atEnd(r.Context(), func() { _ = h.conn.SetReadDeadline(time.Unix(1, 0)) })()
 	b := make([]byte, most)
 	n, err := h.conn.Read(b)
 	switch {
@@ -135,6 +133,21 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, h *held) {
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		s.over(w, h, err)
+	}
+}
+
+// atEnd runs f when ctx ends. Once over has returned it does not, and has not
+// begun to: what it does would otherwise befall whoever comes next.
+func atEnd(ctx context.Context, f func()) (over func()) {
+	ran := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ran)
+		f()
+	})
+	return func() {
+		if !stop() {
+			<-ran
+		}
 	}
 }
 

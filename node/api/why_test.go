@@ -3,7 +3,11 @@ package api_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/api"
@@ -52,4 +56,36 @@ func TestProbe(t *testing.T) {
 	if second.Fresh || !second.At.Equal(first.At) {
 		t.Errorf("the second look is another: %+v", second)
 	}
+}
+
+// Nothing that a request has begun goes on after Close.
+func TestCloseWaitsForRequests(t *testing.T) {
+	begun := make(chan struct{})
+	var over atomic.Bool
+	s := serve(t, func(c *api.Config) {
+		c.Why = func(ctx context.Context, _ address.Address) (api.Diagnosis, error) {
+			close(begun)
+			<-ctx.Done()
+			time.Sleep(10 * time.Millisecond) // it tidies up
+			over.Store(true)
+			return api.Diagnosis{}, ctx.Err()
+		}
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r, _ := http.NewRequest("POST", "http://"+s.host+"/v1/why", strings.NewReader(fmt.Sprintf(`{"target":%q}`, s.peer.ID())))
+		r.Header.Set("Authorization", "Bearer "+token)
+		if resp, err := http.DefaultClient.Do(r); err == nil {
+			resp.Body.Close()
+		}
+	}()
+	<-begun
+	if err := s.api.Close(); err != nil {
+		t.Error(err)
+	}
+	if !over.Load() {
+		t.Error("a request goes on after Close")
+	}
+	<-done
 }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -48,7 +49,7 @@ func newFront(l net.Listener, secure *tls.Config, perSite, total int, gone func(
 // Accept fails only at the end: pion/turn would end all allocations with it.
 func (f *front) Accept() (net.Conn, error) {
 	for {
-		conn, err := f.Listener.Accept()
+		conn, err := acceptFrom(f.Listener, f.ended)
 		if err != nil && f.stopped() {
 			<-f.ended
 		}
@@ -62,6 +63,25 @@ func (f *front) Accept() (net.Conn, error) {
 		}
 		_ = conn.(*net.TCPConn).SetLinger(0)
 		_ = conn.Close()
+	}
+}
+
+// acceptFrom is the next connection of a listener. Trouble that passes, such as a
+// want of descriptors, is waited for: whoever comes later must be served. The error
+// is that of a closed listener, or any once over is closed.
+func acceptFrom(l net.Listener, over <-chan struct{}) (net.Conn, error) {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		c, err := l.Accept()
+		if err == nil || errors.Is(err, net.ErrClosed) {
+			return c, err
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-over:
+			t.Stop()
+			return nil, err
+		}
 	}
 }
 

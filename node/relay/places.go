@@ -136,7 +136,7 @@ func (e *endpoint) Accept() (net.Conn, error) {
 // listen takes the connections from outside, until Close.
 func (e *endpoint) listen() {
 	for {
-		c, err := e.Listener.Accept()
+		c, err := acceptFrom(e.Listener, e.closed)
 		if err != nil {
 			_ = e.Close()
 			return

@@ -10,16 +10,21 @@ type quota struct {
 	perUser, perIP, total int
 
 	mu   sync.Mutex
-	held map[string]holder // by the remote endpoint of the control connection
+	held map[string]*holder // by the remote endpoint of the control connection
 }
 
 type holder struct {
-	user string
-	site netip.Prefix
+	user  string
+	site  netip.Prefix
+	peers map[netip.Addr]bool // that were permitted
 }
 
+// maxPermitted is how many peers' addresses an allocation may permit: a node has
+// six, and relays.
+const maxPermitted = 64
+
 func newQuota(perUser, perIP, total int) *quota {
-	return &quota{perUser: perUser, perIP: perIP, total: total, held: make(map[string]holder)}
+	return &quota{perUser: perUser, perIP: perIP, total: total, held: make(map[string]*holder)}
 }
 
 // take reserves an allocation for a control connection, and reports whether
@@ -31,7 +36,7 @@ func (q *quota) take(remote netip.AddrPort, user string) bool {
 	if _, ok := q.held[key]; ok {
 		return true
 	}
-	h := holder{user, site(remote.Addr())}
+	h := &holder{user, site(remote.Addr()), make(map[netip.Addr]bool)}
 	users, sites := 0, 0
 	for _, o := range q.held { // a few hundred at most
 		if o.user == h.user {
@@ -49,6 +54,19 @@ func (q *quota) take(remote netip.AddrPort, user string) bool {
 		return false
 	}
 	q.held[key] = h
+	return true
+}
+
+// permit reports whether an allocation may let a peer's address in, one more or
+// once more.
+func (q *quota) permit(remote netip.AddrPort, peer netip.Addr) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	h := q.held[remote.String()]
+	if h == nil || len(h.peers) >= maxPermitted && !h.peers[peer] {
+		return false
+	}
+	h.peers[peer] = true
 	return true
 }
 

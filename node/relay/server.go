@@ -120,7 +120,7 @@ type ServerStats struct {
 	Bytes        uint64 // relayed, both ways together
 	Unauthorized uint64 // requests with credentials that are wrong or over
 	OverQuota    uint64 // allocations refused because of a quota
-	PeersRefused uint64 // permissions refused because of the peer's address
+	PeersRefused uint64 // permissions refused because of the peer's address, or of too many
 	TurnedAway   uint64 // connections over a cap, closed at once
 }
 
@@ -224,7 +224,7 @@ func (s *Server) admit(user, _ string, src net.Addr) bool {
 
 func (s *Server) permit(client net.Addr, peer net.IP) bool {
 	a, _ := netip.AddrFromSlice(peer)
-	ok := mayReach(a, s.cfg.AllowPrivate)
+	ok := mayReach(a, s.cfg.AllowPrivate) && s.quota.permit(endpointOf(client), a.Unmap())
 	if !ok {
 		s.counters.peersRefused.Add(1)
 		s.cfg.Logger.Info("peer refused", "client", client, "peer", a)

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"testing"
 
 	"github.com/sallyport-net/sallyport/node/relay"
@@ -88,5 +89,28 @@ func TestPortRange(t *testing.T) {
 		if _, err := relay.NewServer(relay.ServerConfig{Listen: "127.0.0.1:0", Secret: "secret", FirstPort: r[0], LastPort: r[1]}); err == nil {
 			t.Errorf("range %v was taken", r)
 		}
+	}
+}
+
+// An allocation permits so many peers and no more: each takes memory, and whoever
+// was lent credentials may ask for as many as it likes.
+func TestPermissionsAreBounded(t *testing.T) {
+	s, p := serve(t)
+	a := allocate(t, p)
+	refused := 0
+	for range 2 {
+		refused = 0
+		for n := range 80 {
+			if a.Permit(shortly(t), netip.AddrFrom4([4]byte{127, 0, 1, byte(n)})) != nil {
+				refused++
+			}
+		}
+	}
+	if st := s.Stats(); refused != 16 || st.PeersRefused != 32 {
+		t.Errorf("of 80 peers %d are refused; %d are counted", refused, st.PeersRefused)
+	}
+	// Another allocation has its own.
+	if err := allocate(t, p).Permit(shortly(t), loopback); err != nil {
+		t.Error(err)
 	}
 }

@@ -66,6 +66,26 @@ func (s *Session) Abandon() {
 	}
 }
 
+// Waits reports whether the session waits for a new link: it has none, or one
+// that is suspect.
+func (s *Session) Waits() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended == nil && !s.alive()
+}
+
+// GiveUp ends a session that waits for a new link, as if it had waited for long
+// enough, and reports whether it did.
+func (s *Session) GiveUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil || s.alive() {
+		return false
+	}
+	s.end(ErrGone)
+	return true
+}
+
 // lost tells the owner that the link has ended or fallen silent.
 func (s *Session) lost() {
 	if s.cfg.Lost != nil {

@@ -129,9 +129,15 @@ func check(t *testing.T, s *Session) {
 	windows, theirs := 0, 0
 	for id, st := range s.streams {
 		windows += st.window
-		held := 0
+		held, memory := 0, 0
 		for _, b := range st.in {
 			held += len(b.unread())
+			memory += cap(b.bytes)
+		}
+		// Two blocks in a row have more in them than the first has room for; the
+		// oldest and the latest one may be nearly empty.
+		if most := 2*held + 2*(headerSize+maxPayload); memory > most {
+			t.Errorf("stream %d: %d bytes fill %d, more than %d", id, held, memory, most)
 		}
 		if st.id != id || st.granted < 0 || held+st.granted > st.window || st.credit > 4*mostWindow {
 			t.Errorf("stream %d: %d held, %d granted of %d, credit %d", id, held, st.granted, st.window, st.credit)

@@ -22,6 +22,9 @@ import (
 const (
 	helloTime = 4 * time.Second
 	offerTime = 2 * time.Minute // it may have much to list
+	// offerRate is how many bytes a second an offer must have from then on:
+	// whoever dribbles keeps others waiting.
+	offerRate = 16 << 10
 	stepTime  = 15 * time.Minute
 	// lastTime bounds the goodbye of a transfer that is ended here.
 	lastTime = time.Second
@@ -143,7 +146,8 @@ type wire struct {
 	stop   func() bool
 	r      *bufio.Reader
 	w      *bufio.Writer
-	wait   time.Duration // for the next step
+	wait   time.Duration // for the next bytes
+	until  time.Time     // for all that is to come now; zero for none
 	pace   *rate.Limiter // of writes; nil for none
 	gone   bool          // we have ended it, and said so if we could
 }
@@ -173,7 +177,11 @@ type timedReader struct{ *wire }
 // Read sets the deadline first and looks at ctx then, so that the end of ctx is
 // never overwritten unseen.
 func (t timedReader) Read(b []byte) (int, error) {
-	_ = t.conn.SetReadDeadline(time.Now().Add(t.wait))
+	by := time.Now().Add(t.wait)
+	if !t.until.IsZero() && t.until.Before(by) {
+		by = t.until
+	}
+	_ = t.conn.SetReadDeadline(by)
 	if err := t.ctx.Err(); err != nil {
 		return 0, err
 	}

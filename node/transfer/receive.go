@@ -150,8 +150,8 @@ func (g *receiving) expect(want kind, size int) error {
 
 // hear reads the offer.
 func (g *receiving) hear() error {
-	g.wait = offerTime
-	defer func() { g.wait = stepTime }()
+	g.wait, g.until = offerTime, time.Now().Add(offerTime)
+	defer func() { g.wait, g.until = stepTime, time.Time{} }()
 	c := newCollector(runtime.GOOS)
 	for {
 		k, n, err := g.next()
@@ -168,6 +168,7 @@ func (g *receiving) hear() error {
 		if err != nil {
 			return err
 		}
+		g.until = g.until.Add(time.Duration(n) * time.Second / offerRate)
 		e, err := decodeEntry(b)
 		if err == nil {
 			err = c.add(e)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -136,8 +137,8 @@ func (s *sending) arrived(n int) error {
 
 // meet waits for the receiver's first words.
 func (s *sending) meet() error {
-	s.wait = helloTime
-	defer func() { s.wait = stepTime }()
+	s.wait, s.until = helloTime, time.Now().Add(helloTime)
+	defer func() { s.wait, s.until = stepTime, time.Time{} }()
 	k, n, err := s.next()
 	var rules *ProtocolError
 	switch {

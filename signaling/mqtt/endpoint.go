@@ -61,7 +61,9 @@ func parseEndpoint(s string) (endpoint, error) {
 	if n, err := strconv.ParseUint(e.port, 10, 16); err != nil || n == 0 {
 		return endpoint{}, fmt.Errorf("broker URL with port %q", e.port)
 	}
-	if h := e.host; h == "" || strings.ContainsAny(h, " /[]") {
+	// A host that is no ASCII, as an IPv6 zone may be, would be printed as what
+	// can't be read again.
+	if h := e.host; h == "" || strings.ContainsAny(h, "/[]") || strings.ContainsFunc(h, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return endpoint{}, fmt.Errorf("broker URL with host %q", e.host)
 	}
 	switch {

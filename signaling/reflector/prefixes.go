@@ -63,6 +63,10 @@ func classify(a netip.Addr) class {
 	return outer
 }
 
+// Nobody reports whether no peer can have a: it is dialled on nobody's word, not
+// even on that of a peer that we call. Loopback is not among these.
+func Nobody(a netip.Addr) bool { return classify(a) == never }
+
 func within(a netip.Addr, list []netip.Prefix) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
 }
