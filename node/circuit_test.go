@@ -155,7 +155,7 @@ func TestCircuitShowsCiphertextOnly(t *testing.T) {
 		}
 		if err = errors.Join(err, circuit.Answer(near, circuit.Joined)); err == nil {
 			var back bytes.Buffer
-			_, _ = circuit.Splice(context.Background(), overheard{near, &s.seen}, overheard{far, &back}, circuit.Limits{}.WithDefaults())
+			_ = circuit.Splice(context.Background(), overheard{near, &s.seen}, overheard{far, &back}, circuit.Limits{}.WithDefaults(), new(circuit.Meter))
 		}
 		spied <- err
 	}()
