@@ -299,6 +299,7 @@ func (n *Node) Close() error {
 		for _, s := range n.sessions.all(func(*session.Session) bool { return true }) {
 			s.Abandon()
 		}
+		n.leaveCircuits()
 		errs := []error{n.warm.listener.Close(), n.exchange.Close(), n.channel.Close()}
 		n.nearby.stop()
 		n.all.Wait()

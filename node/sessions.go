@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -200,4 +201,22 @@ func (n *Node) during(f func()) {
 	n.mu.Unlock()
 	defer n.all.Done()
 	f()
+}
+
+// leaveCircuits ends what is left of circuits that nobody uses any more, and then
+// the sessions that have carried them: else the nodes that relay would keep a place
+// for each until they give us up.
+func (n *Node) leaveCircuits() {
+	carried := n.sessions.all(func(s *session.Session) bool { return !pathIn(s).by.IsZero() })
+	var relays []address.Key
+	var ends sync.WaitGroup
+	for _, s := range carried {
+		relays = append(relays, pathIn(s).by)
+		ends.Go(s.Depart)
+	}
+	ends.Wait()
+	for _, s := range n.sessions.all(func(s *session.Session) bool { return slices.Contains(relays, s.Peer()) }) {
+		ends.Go(s.Depart)
+	}
+	ends.Wait()
 }

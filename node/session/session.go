@@ -82,6 +82,7 @@ type Session struct {
 
 	established chan struct{} // closed when the first verdict is known
 	over        chan struct{} // closed at the end
+	left        chan struct{} // closed when the last link has said goodbye, or will not
 
 	mu       sync.Mutex
 	wake     sync.Cond // for the writer
@@ -165,7 +166,7 @@ func blank(cfg Config) *Session {
 	}
 	s := &Session{
 		cfg: cfg, log: cfg.Logger,
-		established: make(chan struct{}), over: make(chan struct{}), news: make(chan struct{}),
+		established: make(chan struct{}), over: make(chan struct{}), left: make(chan struct{}), news: make(chan struct{}),
 		streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
 	}
 	if cfg.Opener {
