@@ -29,10 +29,10 @@ type CircuitState struct {
 	There, Back    uint64 // bytes from the caller to the callee, and back
 }
 
-// Declined counts requests for circuits that came to nothing, by what those who
-// asked were told.
+// Declined counts requests for circuits that came to nothing, and connections of
+// peers that are let in for nothing, by what those who came were told.
 type Declined struct {
-	Refused     uint64 // the node does not relay for whoever asks
+	Refused     uint64 // the node does not relay for whoever came
 	Busy        uint64 // a quota is used up
 	Absent      uint64 // the node cannot lead there, or the callee does not want it
 	Unsupported uint64 // no request came, or one that this version does not know
