@@ -91,7 +91,7 @@ func (s *spy) session(text string) *session.Session {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	x, err := session.New(c, session.Config{Opener: true, Attempt: [16]byte{7}})
+	x, err := session.New(c, session.Config{Opener: true, Attempt: [16]byte{7}, Accept: func(t *session.Stream) error { s.streams <- t; return nil }})
 	if err != nil {
 		s.t.Fatal(err)
 	}
