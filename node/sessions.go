@@ -79,7 +79,8 @@ func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, r *rescuer) (
 	cfg := session.Config{
 		Opener: r != nil, Attempt: attempt, Path: pathOf(l, via), Logger: n.log,
 		SilentLife: n.cfg.HoldOn, CutLife: min(n.cfg.HoldOn, mostCutLife),
-		Accept: n.take, Back: n.events.look, Moved: n.events.look,
+		Carried: func(p any) bool { return !p.(path).by.IsZero() }, // by a node, which may be restarted
+		Accept:  n.take, Back: n.events.look, Moved: n.events.look,
 		Lost:  func(s *session.Session) { n.events.look(s); n.doubt(); n.checkThrough(s.Peer()) },
 		Ended: func(s *session.Session) { n.sessions.remove(s); n.events.ended(s) },
 	}

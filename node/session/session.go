@@ -65,6 +65,10 @@ type Config struct {
 	// SilentLife and CutLife are how long the session waits for a new link
 	// after the old one fell silent, and after it ended. 0 means 10 min and 15 s.
 	SilentLife, CutLife time.Duration
+	// Carried reports of what describes a link whether somebody else carries it: its
+	// end says nothing of the peer then, and the session waits for SilentLife. Nil
+	// means that nobody ever does.
+	Carried func(path any) bool
 	// Logger gets events as data. Nil means silence.
 	Logger *slog.Logger
 }
