@@ -99,8 +99,8 @@ func (n *Node) lead(t *session.Stream, r circuit.Request, looked func()) {
 // carry passes on between the two ends of a circuit until it is over.
 func (n *Node) carry(near, far *session.Stream) {
 	caller, callee, limits, begun := near.Peer(), far.Peer(), n.cfg.Relaying.Limits, time.Now()
-	near.Narrow(limits.Window())
-	far.Narrow(limits.Window())
+	session.Narrow(near, limits.Window())
+	session.Narrow(far, limits.Window())
 	number, meter := n.carried.begin(caller, callee)
 	n.log.Info("relaying", "circuit", number, "from", caller.Short(), "to", callee.Short())
 	n.events.tell(CircuitBegun{number, caller, callee})

@@ -76,10 +76,10 @@ func (t *Stream) Kind() Kind { return t.kind }
 // Peer is the proven key of the other end.
 func (t *Stream) Peer() address.Key { return t.s.peer }
 
-// Narrow bounds what the stream's receive window may still grow to, so that a
-// peer which sends what nobody reads takes no more than that, or 256 KiB. By
-// default it is 8 MiB.
-func (t *Stream) Narrow(most int) {
+// Narrow bounds what a stream's receive window may still grow to, so that a peer
+// which sends what nobody reads takes no more than that, or 256 KiB. By default it
+// is 8 MiB.
+func Narrow(t *Stream, most int) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	t.most = most
