@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/sallyport-net/sallyport/node/circuit"
 	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/node/session"
 	"github.com/sallyport-net/sallyport/signaling"
@@ -121,6 +122,7 @@ func (n *Node) await(l *link.Link) {
 	switch {
 	case n.gate(l.Peer()) == signaling.Stranger:
 		n.log.Info("refused", "peer", l.Peer().String(), "remote", l.RemoteAddr())
+		n.carried.decline(circuit.Refused) // whatever it came for
 		l.Refuse(link.ErrRefused)
 		return
 	case purpose == link.Session && (len(n.backlog) == cap(n.backlog) || !n.room(l.Peer(), l.RemoteAddr())):

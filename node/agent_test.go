@@ -102,6 +102,7 @@ type reply struct {
 	Stall    time.Duration `json:"stall,omitempty"`
 	Ended    bool          `json:"ended,omitempty"`
 	Moves    int           `json:"moves,omitempty"`
+	Alive    bool          `json:"alive,omitempty"`
 	RSS      int           `json:"rss,omitempty"` // kB
 	Routines int           `json:"routines,omitempty"`
 }

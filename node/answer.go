@@ -142,7 +142,7 @@ func (n *Node) answerPunch(ctx context.Context, in signaling.In) {
 		return
 	}
 	if meeting.Method == punch.ByBirthday && !permit.Birthday {
-		_ = n.exchange.Refuse(ctx, in, signaling.RefusedPolicy, "a birthday punch is for listed peers only: see --birthday and --allow")
+		_ = n.exchange.Refuse(ctx, in, signaling.RefusedImpossible, "a birthday punch is for listed peers only: see --birthday and --allow")
 		return
 	}
 	oneWay := n.oneWay([]address.Broker{in.Broker}, theirs.BrokerRTT)

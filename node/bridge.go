@@ -31,6 +31,7 @@ func (n *Node) serveCircuit(t *session.Stream, looked func()) {
 	r, err := circuit.Next(t)
 	if err != nil {
 		n.log.Info("no circuit", "peer", t.Peer().Short(), "error", err)
+		n.carried.decline(circuit.Unsupported)
 		_ = t.Reset()
 		return
 	}
@@ -50,6 +51,7 @@ func (n *Node) serveCircuit(t *session.Stream, looked func()) {
 func (n *Node) announce(t *session.Stream, caller address.Key) {
 	defer t.Close()
 	if n.cfg.Relaying.For.Level(t.Peer()) == signaling.Stranger {
+		n.carried.decline(circuit.Refused)
 		_ = circuit.Answer(t, circuit.Refused)
 		return
 	}
@@ -68,6 +70,7 @@ func (n *Node) lead(t *session.Stream, r circuit.Request, looked func()) {
 	limits := n.cfg.Relaying.Limits
 	d, release := n.circuits.reserve(limits, circuit.Wish{
 		Caller:  n.cfg.Relaying.For.Level(caller),
+		Callee:  n.cfg.Relaying.For.Level(callee),
 		Loop:    callee == caller || callee == n.ID() || pathIn(t.Session()).via == Relay,
 		Linked:  n.linked(callee),
 		Located: !r.Address.Key.IsZero(),
@@ -78,6 +81,7 @@ func (n *Node) lead(t *session.Stream, r circuit.Request, looked func()) {
 	if status == circuit.Joined {
 		far, status = n.bring(caller, r, d)
 	}
+	n.carried.decline(status)
 	if err := circuit.Answer(t, status); err != nil || status != circuit.Joined {
 		n.log.Info("not relayed", "from", caller.Short(), "to", callee.Short(), "why", (&circuit.Error{Status: status}).Error())
 		if far != nil {
@@ -89,9 +93,21 @@ func (n *Node) lead(t *session.Stream, r circuit.Request, looked func()) {
 	looked()
 	defer n.circuits.run(caller)()
 	defer n.circuits.run(callee)()
-	n.log.Info("relaying", "from", caller.Short(), "to", callee.Short())
-	bytes, err := circuit.Splice(n.ctx, t, far, limits)
-	n.log.Info("relayed", "from", caller.Short(), "to", callee.Short(), "bytes", bytes, "error", err)
+	n.carry(t, far)
+}
+
+// carry passes on between the two ends of a circuit until it is over.
+func (n *Node) carry(near, far *session.Stream) {
+	caller, callee, limits, begun := near.Peer(), far.Peer(), n.cfg.Relaying.Limits, time.Now()
+	session.Narrow(near, limits.Window())
+	session.Narrow(far, limits.Window())
+	number, meter := n.carried.begin(caller, callee)
+	n.log.Info("relaying", "circuit", number, "from", caller.Short(), "to", callee.Short())
+	n.events.tell(CircuitBegun{number, caller, callee})
+	err := circuit.Splice(n.ctx, near, far, limits, meter)
+	there, back := n.carried.end(number)
+	n.log.Info("relayed", "circuit", number, "there", there, "back", back, "error", err)
+	n.events.tell(CircuitEnded{number, caller, callee, time.Since(begun), there, back, err})
 }
 
 // linked reports whether there is a session with a peer over which a circuit may
@@ -108,7 +124,7 @@ func (n *Node) linked(peer address.Key) bool {
 func (n *Node) bring(caller address.Key, r circuit.Request, d circuit.Decision) (*session.Stream, circuit.Status) {
 	ctx, cancel := context.WithTimeout(n.ctx, joinTimeout+leadTimeout)
 	defer cancel()
-	far, err := n.reach(ctx, r, d)
+	far, err := n.reach(ctx, caller, r, d)
 	if errors.Is(err, errHostsMany) {
 		return nil, circuit.Busy
 	}
@@ -129,19 +145,18 @@ func (n *Node) bring(caller address.Key, r circuit.Request, d circuit.Decision) 
 
 // reach opens a stream to the callee, on the session that is there or on a new
 // one.
-func (n *Node) reach(ctx context.Context, r circuit.Request, d circuit.Decision) (*session.Stream, error) {
+func (n *Node) reach(ctx context.Context, caller address.Key, r circuit.Request, d circuit.Decision) (*session.Stream, error) {
 	if d == circuit.Join {
 		if c := n.reuse(r.Node, session.Circuit); c != nil {
 			return c.Stream, nil
 		}
 		return nil, session.ErrEnding
 	}
-	select {
-	case n.circuits.calling <- struct{}{}:
-		defer func() { <-n.circuits.calling }()
-	default:
+	done, ok := n.circuits.call(caller)
+	if !ok {
 		return nil, errHostsMany
 	}
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, leadTimeout)
 	defer cancel()
 	c, err := n.open(ctx, r.Address, session.Circuit)

@@ -39,7 +39,7 @@ func TestBrief(t *testing.T) {
 		{&net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}, "no answer"},
 		{call, nowhere + ": direct: 192.0.2.1:4001: refused, and 1 more"},
 		{moot, nowhere + ": lan: not tried: off"},
-		{&RelayNodeError{peer, call}, "by node " + peer.Short() + ": no connection to it"},
+		{&RelayNodeError{Node: peer, Err: call}, "by node " + peer.Short() + ": no connection to it"},
 		{&ConnectError{Peer: peer, Cause: context.DeadlineExceeded}, nowhere + ": context deadline exceeded"},
 	} {
 		if got := brief(c.err); got != c.want {

@@ -12,9 +12,10 @@ import (
 	"github.com/sallyport-net/sallyport/signaling"
 )
 
-// reachTimeout is how long a callee takes to reach a node that relays for it: the
-// caller waits for an answer for hostTimeout.
-const reachTimeout = 4 * time.Second
+// reachTimeout is how long a callee takes to reach a node that relays for it. The
+// caller waits for hostTimeout, and what is left of that is for signals that are
+// slow or lost.
+const reachTimeout = 3500 * time.Millisecond
 
 // answerCircuit answers a P2P_RELAY that is about nodes that relay: it lets the
 // sender be brought by those that the sender names, or by one of ours, which is
@@ -49,6 +50,10 @@ func (n *Node) answerCircuit(ctx context.Context, in signaling.In) {
 		}
 	}
 	if len(by) == 0 {
+		if len(ours) > 0 {
+			_ = n.exchange.Refuse(ctx, in, signaling.RefusedUnreached, "the node that relays for it is not reached")
+			return
+		}
 		_ = n.exchange.Refuse(ctx, in, signaling.RefusedImpossible, "no node relays here")
 		return
 	}
@@ -99,11 +104,11 @@ func (n *Node) beAwaited(ctx context.Context, nodes []address.Address, caller ad
 		tries = append(tries, func(ctx context.Context) (*awaiting, error) {
 			conn, err := n.open(ctx, a, session.Circuit)
 			if err != nil {
-				return nil, &RelayNodeError{a.Key, err}
+				return nil, &RelayNodeError{Node: a.Key, Err: err}
 			}
 			if err := circuit.Ask(ctx, conn.Stream, circuit.Request{Op: circuit.Await, Node: caller}); err != nil {
 				_ = conn.Close()
-				return nil, &RelayNodeError{a.Key, err}
+				return nil, &RelayNodeError{Node: a.Key, Err: err}
 			}
 			return &awaiting{conn.Stream, a}, nil
 		})

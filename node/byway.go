@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -28,24 +27,6 @@ var (
 	errUnnamed = errors.New("the peer names no node that relays")
 	errNotOurs = errors.New("the peer takes none of the nodes that relay for us")
 )
-
-// RelayNodeError is a node that was to relay, and did not. What it met there is
-// no error of the peer's, and is not unwrapped.
-type RelayNodeError struct {
-	Node address.Key
-	Err  error
-}
-
-func (e *RelayNodeError) Error() string { return fmt.Sprintf("by node %s: %v", e.Node.Short(), e.Err) }
-
-// Hint is the one change that would help.
-func (e *RelayNodeError) Hint() string {
-	var no *circuit.Error
-	if errors.As(e.Err, &no) {
-		return no.Hint()
-	}
-	return "check that the node named with --relay runs, and relays for this one"
-}
 
 // anyRelay meets the peer at a server or at a node that relays, whichever gets
 // there first.
@@ -122,6 +103,8 @@ func (c *call) propose(ctx context.Context, brokers []address.Broker, ours []add
 	switch {
 	case errors.As(err, &no) && no.Reason == signaling.RefusedImpossible && ours == nil:
 		return nil, errNowhere
+	case errors.As(err, &no) && no.Reason == signaling.RefusedUnreached:
+		return nil, &unreachedError{c.peer.Key, narrow(c.peer)}
 	case err != nil:
 		return nil, err
 	case answer.Message.Relay == nil || len(answer.Message.Relay.By) == 0:
@@ -179,7 +162,7 @@ func (c *call) through(ctx context.Context, nodes []address.Address) (*link.Link
 		tries = append(tries, func(ctx context.Context) (*link.Link, error) {
 			l, err := c.throughNode(ctx, a)
 			if err != nil {
-				err = &RelayNodeError{a.Key, err}
+				err = c.relayNodeError(a.Key, err)
 				c.noteError(Relay, "", err)
 			}
 			return l, err

@@ -84,14 +84,14 @@ func (s *spy) serve(conn net.Conn) error {
 	return err
 }
 
-// session begins one with a node on loopback, with a stream for a circuit.
-func (s *spy) session(text string) (*session.Session, *session.Stream) {
+// session begins one with a node on loopback, with a stream of that kind.
+func (s *spy) session(text string, kind session.Kind) (*session.Session, *session.Stream) {
 	s.t.Helper()
 	c, err := dialLink(s.t, shortly(s.t), s.identity, text).Nominate([16]byte{7}, link.Session)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	x, first, err := session.Begin(c, session.Config{Opener: true, Attempt: [16]byte{7}}, session.Circuit)
+	x, first, err := session.Begin(c, session.Config{Opener: true, Attempt: [16]byte{7}, Accept: func(t *session.Stream) error { s.streams <- t; return nil }}, kind)
 	if err != nil {
 		s.t.Fatal(err)
 	}

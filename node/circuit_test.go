@@ -149,11 +149,11 @@ func TestCircuitShowsCiphertextOnly(t *testing.T) {
 			spied <- errors.New("another request came")
 			return
 		}
-		_, far := s.session(r.Address.String())
+		_, far := s.session(r.Address.String(), session.Circuit)
 		err = circuit.Ask(context.Background(), far, circuit.Request{Op: circuit.From, Node: near.Peer()})
 		if err = errors.Join(err, circuit.Answer(near, circuit.Joined)); err == nil {
 			var back bytes.Buffer
-			_, _ = circuit.Splice(context.Background(), overheard{near, &s.seen}, overheard{far, &back}, circuit.Limits{}.WithDefaults())
+			_ = circuit.Splice(context.Background(), overheard{near, &s.seen}, overheard{far, &back}, circuit.Limits{}.WithDefaults(), new(circuit.Meter))
 		}
 		spied <- err
 	}()
@@ -181,7 +181,7 @@ func TestCircuitUnannounced(t *testing.T) {
 			mine.Admission = &admission
 			b := start(t, mine)
 			accepted := accepting(t, b)
-			_, far := s.session(b.Addr().String())
+			_, far := s.session(b.Addr().String(), session.Circuit)
 			var no *circuit.Error
 			err := circuit.Ask(shortly(t), far, circuit.Request{Op: circuit.From, Node: newNodeKey(t).Public()})
 			if !errors.As(err, &no) || no.Status != circuit.Refused {
@@ -210,7 +210,7 @@ func TestCircuitUnannounced(t *testing.T) {
 				return
 			}
 			// The announcement lets the node in, for circuits and nothing else.
-			x, keep := s.session(r.Address.String())
+			x, keep := s.session(r.Address.String(), session.Circuit)
 			plain, err := x.Open(session.Application)
 			if err == nil {
 				if err = plain.Verdict(); errors.Is(err, link.ErrRefused) {
@@ -345,7 +345,7 @@ func TestCircuitGarbage(t *testing.T) {
 	r := start(t, rc)
 	a, b := start(t, relayCfg(cfg, ka, r)), start(t, relayCfg(cfg, kb))
 	near, far := reached(t, a, b, accepting(t, b))
-	x, keep := s.session(r.Addr().String()) // a request never comes whole on this stream
+	x, keep := s.session(r.Addr().String(), session.Circuit) // a request never comes whole on this stream
 	_, _ = keep.Write([]byte{1})
 	request := circuit.Request{Op: circuit.To, Node: b.ID()}.Append(nil)
 	for name, junk := range map[string][]byte{

@@ -13,9 +13,14 @@ import (
 )
 
 const (
-	// maxRequests is how many requests for circuits are looked at at once, and
+	// maxRequests is how many requests for circuits are looked at at once,
+	// maxRequestsOpen those of peers that are let in only as everyone is, and
 	// maxRequestsOf those of one peer, callers that it has announced included.
-	maxRequests, maxRequestsOf = 128, 16
+	maxRequests, maxRequestsOpen, maxRequestsOf = 128, 96, 16
+	// maxCalled is how many callees are called for callers at once, and
+	// maxCalledFor those for one caller: who asks for such as never answer
+	// leaves places to others.
+	maxCalled, maxCalledFor = 8, 4
 	// maxExpected is how many callers may be brought to us by nodes that relay,
 	// and maxExpectedOpen how many of them are admitted only as everyone is.
 	maxExpected, maxExpectedOpen = 64, 48
@@ -32,7 +37,7 @@ type circuits struct {
 	announced map[announcement]int // callers, by callees for whom we relay
 	held      map[address.Key]int  // that we relay, by who is charged
 	running   map[address.Key]int  // that lead over a session with that peer
-	calling   chan struct{}        // a place for each callee that we call for a caller
+	calling   map[address.Key]int  // callees that we call, by callers
 }
 
 // expectation is by whom a caller may be brought to us.
@@ -49,7 +54,7 @@ func newCircuits() *circuits {
 	return &circuits{
 		requests: make(map[address.Key]int), expected: make(map[address.Key]expectation),
 		announced: make(map[announcement]int), held: make(map[address.Key]int), running: make(map[address.Key]int),
-		calling: make(chan struct{}, maxHosted),
+		calling: make(map[address.Key]int),
 	}
 }
 
@@ -73,13 +78,27 @@ func total(of map[address.Key]int) (n int) {
 }
 
 // enter takes a place for a request of a peer's.
-func (c *circuits) enter(peer address.Key) (done func(), ok bool) {
+func (c *circuits) enter(peer address.Key, level signaling.Level) (done func(), ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.requests[peer] >= maxRequestsOf || total(c.requests) >= maxRequests {
+	most := maxRequestsOpen
+	if level == signaling.Listed {
+		most = maxRequests
+	}
+	if c.requests[peer] >= maxRequestsOf || total(c.requests) >= most {
 		return nil, false
 	}
 	return count(c, c.requests, peer), true
+}
+
+// call takes a place for a callee that is called for a caller.
+func (c *circuits) call(caller address.Key) (done func(), ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calling[caller] >= maxCalledFor || total(c.calling) >= maxCalled {
+		return nil, false
+	}
+	return count(c, c.calling, caller), true
 }
 
 // expect lets a caller be brought by any of the nodes named, for a while. It
@@ -146,11 +165,11 @@ func (c *circuits) reserve(limits circuit.Limits, w circuit.Wish, caller, callee
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w.Invited = c.announced[announcement{callee, caller}] > 0
-	charged := caller
+	charged, level := caller, w.Caller
 	if w.Caller == signaling.Stranger {
-		charged = callee
+		charged, level = callee, w.Callee
 	}
-	w.Held, w.OfPeer = total(c.held), c.held[charged]
+	w.Held, w.OfPeer, w.Guest = total(c.held), c.held[charged], level != signaling.Listed
 	d := limits.Decide(w)
 	if d.Status() != circuit.Joined {
 		return d, func() {}
@@ -193,11 +212,14 @@ func (n *Node) beside(k address.Key) signaling.Level {
 
 // takeCircuit takes a stream for a circuit.
 func (n *Node) takeCircuit(t *session.Stream) error {
-	if n.gate(t.Peer()) == signaling.Stranger {
+	level := n.gate(t.Peer())
+	if level == signaling.Stranger {
+		n.carried.decline(circuit.Refused)
 		return link.ErrRefused
 	}
-	done, ok := n.circuits.enter(t.Peer())
+	done, ok := n.circuits.enter(t.Peer(), level)
 	if !ok {
+		n.carried.decline(circuit.Busy)
 		return link.ErrBusy
 	}
 	if !n.spawn(func() { n.serveCircuit(t, done) }) {

@@ -69,7 +69,7 @@ func TestRequestsAreBounded(t *testing.T) {
 	keys := someKeys(t, maxRequests)
 	var done []func()
 	for range maxRequestsOf + 1 {
-		if d, ok := c.enter(keys[0]); ok {
+		if d, ok := c.enter(keys[0], signaling.Open); ok {
 			done = append(done, d)
 		}
 	}
@@ -77,7 +77,15 @@ func TestRequestsAreBounded(t *testing.T) {
 		t.Errorf("%d of one peer", len(done))
 	}
 	for _, k := range keys[1:] {
-		if d, ok := c.enter(k); ok {
+		if d, ok := c.enter(k, signaling.Open); ok {
+			done = append(done, d)
+		}
+	}
+	if len(done) != maxRequestsOpen {
+		t.Errorf("%d of such as are let in as everyone is", len(done))
+	}
+	for _, k := range keys[1:] {
+		if d, ok := c.enter(k, signaling.Listed); ok {
 			done = append(done, d)
 		}
 	}

@@ -86,7 +86,7 @@ type Config struct {
 	Timeout time.Duration
 	// HoldOn is how long a connection whose path is lost waits for another. 0
 	// means 10 min. Where the peer's machine itself has ended the path, as when
-	// its process was killed, it is 15 s at most.
+	// its process was killed, it is 15 s at most; who relays is not the peer.
 	HoldOn time.Duration
 	// NoWait has New return at once. A Connect looks for its peer on the LAN
 	// meanwhile; everything else that it does waits for what New would wait for.

@@ -86,7 +86,7 @@ func (f *flow) Write(p []byte) (int, error) {
 func (f *flow) look() reply {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r := reply{Sent: f.sent, Got: f.got, Stall: f.stall, Ended: f.ended, Via: f.conn.Via(), Remote: f.conn.RemoteAddr().String(), Moves: f.conn.Moves()}
+	r := reply{Sent: f.sent, Got: f.got, Stall: f.stall, Ended: f.ended, Via: f.conn.Via(), Remote: f.conn.RemoteAddr().String(), Moves: f.conn.Moves(), Alive: f.conn.Alive()}
 	f.stall = 0
 	if f.err != nil {
 		r.Error = f.err.Error()

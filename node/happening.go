@@ -19,7 +19,7 @@ type Notice struct {
 
 // Happening is what a Notice tells of: Started, AddressChanged, BrokerUp,
 // BrokerDown, CallBegun, CallStep, CallEnded, Connected, PathLost, PathBack,
-// PathMoved or Closed. More kinds may come: pass over those that you don't know.
+// PathMoved, Closed, CircuitBegun or CircuitEnded. More kinds may come: pass over those that you don't know.
 type Happening interface{ happening() }
 
 // Started comes first in every stream: the node as it is when one begins to
@@ -121,6 +121,23 @@ type Closed struct {
 	Err     error
 }
 
+// CircuitBegun is a circuit that this node relays. Circuit is its number in this
+// node, from 1 on.
+type CircuitBegun struct {
+	Circuit        int
+	Caller, Callee address.Key
+}
+
+// CircuitEnded is one that is over. There and Back are bytes from the caller to
+// the callee, and back. Err is nil where both had ended it.
+type CircuitEnded struct {
+	Circuit        int
+	Caller, Callee address.Key
+	Took           time.Duration
+	There, Back    uint64
+	Err            error
+}
+
 func (Started) happening()        {}
 func (AddressChanged) happening() {}
 func (BrokerUp) happening()       {}
@@ -133,3 +150,5 @@ func (PathLost) happening()       {}
 func (PathBack) happening()       {}
 func (PathMoved) happening()      {}
 func (Closed) happening()         {}
+func (CircuitBegun) happening()   {}
+func (CircuitEnded) happening()   {}

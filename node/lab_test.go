@@ -133,6 +133,8 @@ type agent struct {
 	// end makes the process end, and waits for that. Without it the test's
 	// cleanup does.
 	end func()
+	// kill ends it as kill -9 does, and waits for that.
+	kill func()
 }
 
 // node starts a node on a host and waits until it is ready.
@@ -184,10 +186,23 @@ func (w *world) start(h *natlab.Host, r role) *agent {
 			}
 		}
 	}()
+	killed := false
+	a.kill = func() {
+		killed = true
+		_ = cmd.Process.Kill()
+		a.end()
+	}
 	a.end = sync.OnceFunc(func() {
 		_ = in.Close() // the agent ends by itself, leaving nothing
 		done := make(chan error, 1)
-		go func() { <-read; done <- cmd.Wait() }()
+		go func() {
+			<-read
+			if err := cmd.Wait(); !killed {
+				done <- err
+			} else {
+				done <- nil
+			}
+		}()
 		select {
 		case err := <-done:
 			if err != nil {

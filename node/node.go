@@ -85,6 +85,7 @@ type Node struct {
 	calls    *calls      // our own attempts, by token
 	sessions *sessions   // of both directions
 	circuits *circuits   // that we relay, take, or wait for
+	carried  *carried    // those that we relay, as others are told of them
 	answers  *answered   // nominations that we have taken, and dials that we owe
 	tuples   *tuples     // four-tuples of the warm port that are in use
 	counters *counters   // port counters of our NATs
@@ -144,7 +145,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		ownBrokers: ownBrokers,
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
-		calls:    newCalls(), sessions: newSessions(), circuits: newCircuits(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
+		calls:    newCalls(), sessions: newSessions(), circuits: newCircuits(), carried: newCarried(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
 		backlog: make(chan *Conn, cfg.Backlog), hall: newHall(), echoes: newHall(), hosting: make(chan struct{}, maxHosted), health: newHealth(), events: newEvents(), since: time.Now(),
 		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1), surveys: make(chan *survey), ready: make(chan struct{}),
 	}
@@ -299,6 +300,7 @@ func (n *Node) Close() error {
 		for _, s := range n.sessions.all(func(*session.Session) bool { return true }) {
 			s.Abandon()
 		}
+		n.leaveCircuits()
 		errs := []error{n.warm.listener.Close(), n.exchange.Close(), n.channel.Close()}
 		n.nearby.stop()
 		n.all.Wait()

@@ -132,7 +132,7 @@ func (f *transfer) ends() {
 		r := f.caller.must(order{Look: true})
 		if r.Ended {
 			f.t.Logf("%d MiB there and back in %v\n\n| what happens | longest stall | then by | moves |\n| --- | ---: | --- | ---: |\n%s",
-				*outliveBytes>>20, time.Since(f.begun).Round(time.Second), f.rows.String())
+				r.Got>>20, time.Since(f.begun).Round(time.Second), f.rows.String())
 			return
 		}
 		if time.Since(begun) > 3*time.Minute {

@@ -145,6 +145,8 @@ func (c *call) punchPair(ctx context.Context, p pair) error {
 			// The peer has not taken part yet, so this was no round. Its signals
 			// are slow, and are given time.
 			hedged = false
+		case m.Method == punch.ByBirthday && withheld(err):
+			return &BirthdayError{c.peer.Key}
 		case final(err):
 			return err
 		default:

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -79,7 +80,8 @@ func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, r *rescuer, k
 	cfg := session.Config{
 		Opener: r != nil, Attempt: attempt, Path: pathOf(l, via), Logger: n.log,
 		SilentLife: n.cfg.HoldOn, CutLife: min(n.cfg.HoldOn, mostCutLife),
-		Accept: n.take, Back: n.events.look, Moved: n.events.look,
+		Carried: func(p any) bool { return !p.(path).by.IsZero() }, // by a node, which may be restarted
+		Accept:  n.take, Back: n.events.look, Moved: n.events.look,
 		Lost:  func(s *session.Session) { n.events.look(s); n.thin(); n.doubt(); n.checkThrough(s.Peer()) },
 		Ended: func(s *session.Session) { n.sessions.remove(s); n.events.ended(s) },
 	}
@@ -208,4 +210,22 @@ func (n *Node) during(f func()) {
 	n.mu.Unlock()
 	defer n.all.Done()
 	f()
+}
+
+// leaveCircuits ends what is left of circuits that nobody uses any more, and then
+// the sessions that have carried them: else the nodes that relay would keep a place
+// for each until they give us up.
+func (n *Node) leaveCircuits() {
+	carried := n.sessions.all(func(s *session.Session) bool { return !pathIn(s).by.IsZero() })
+	var relays []address.Key
+	var ends sync.WaitGroup
+	for _, s := range carried {
+		relays = append(relays, pathIn(s).by)
+		ends.Go(s.Depart)
+	}
+	ends.Wait()
+	for _, s := range n.sessions.all(func(s *session.Session) bool { return slices.Contains(relays, s.Peer()) }) {
+		ends.Go(s.Depart)
+	}
+	ends.Wait()
 }

@@ -112,6 +112,8 @@ func (e *RefusedError) Hint() string {
 		return "wait a moment and try again"
 	case RefusedImpossible:
 		return "open a port on one of the two sides, or name a relay"
+	case RefusedUnreached:
+		return "check the network there, and that what the peer names with --turn or --relay runs"
 	case RefusedUnsupported:
 		return "use the same version on both sides"
 	}

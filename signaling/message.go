@@ -150,6 +150,7 @@ const (
 	RefusedClock       Reason = "clock"       // the two clocks are too far apart
 	RefusedBusy        Reason = "busy"        // a budget is used up
 	RefusedImpossible  Reason = "impossible"  // our NAT does not allow what is asked
+	RefusedUnreached   Reason = "unreached"   // we do not get to what it takes, such as a node that relays for us
 	RefusedUnsupported Reason = "unsupported" // a kind that we do not know
 )
 

@@ -61,8 +61,9 @@ the flag with which they name it.
 
 SIGTERM ends the node with exit status 0, an interrupt with 130. With --json,
 events go to standard output, one object per line: ready, then accepted, data
-(without a sink), wanted (of a forward) and ended, and address whenever the
-machine's networks have changed and its address with them.`,
+(without a sink), wanted (of a forward) and ended, circuit and circuit_ended
+(of those that it relays), and address whenever the machine's networks have
+changed and its address with them.`,
 		Example: `  sallyport node
   sallyport node --echo
   sallyport node --forward 127.0.0.1:22
@@ -135,6 +136,9 @@ func (n *nodeCommand) run(ctx context.Context) error {
 	following, end := context.WithCancel(ctx)
 	defer end()
 	n.serving.Go(func() { n.follow(following, nd, self) })
+	if !cfg.Relaying.For.IsZero() {
+		n.serving.Go(func() { n.tellCircuits(nd.Events(following)) })
+	}
 	return n.acceptAll(ctx, nd, func(c net.Conn) { n.serve(ctx, c, serve) })
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -84,4 +85,41 @@ func (a *app) relayNodes(ctx context.Context, f *nodeFlags) ([]address.Address, 
 		a.say("Warning: %q, which is to relay, is not found: %s.", target, why.what)
 	}
 	return nodes, nil
+}
+
+// circuitEvent is a circuit that the node relays, when it begins and when it ends.
+type circuitEvent struct {
+	Event   string  `json:"event"`
+	Circuit int     `json:"circuit"`
+	Caller  string  `json:"caller"`
+	Callee  string  `json:"callee"`
+	MS      float64 `json:"ms,omitempty"`
+	There   uint64  `json:"there,omitempty"` // bytes from the caller to the callee
+	Back    uint64  `json:"back,omitempty"`  // bytes
+	Error   string  `json:"error,omitempty"`
+}
+
+// tellCircuits tells of the circuits that the node relays, until the notices end.
+func (n *nodeCommand) tellCircuits(notices <-chan node.Notice) {
+	for notice := range notices {
+		switch c := notice.What.(type) {
+		case node.CircuitBegun:
+			if n.json {
+				emit(n.out, circuitEvent{Event: "circuit", Circuit: c.Circuit, Caller: c.Caller.String(), Callee: c.Callee.String()})
+			}
+			n.say("Relaying from %s to %s.", c.Caller.Short(), c.Callee.Short())
+		case node.CircuitEnded:
+			e := circuitEvent{"circuit_ended", c.Circuit, c.Caller.String(), c.Callee.String(), milliseconds(c.Took), c.There, c.Back, ""}
+			why := ""
+			if c.Err != nil {
+				e.Error = plainly(c.Err)
+				why = ": " + e.Error
+			}
+			if n.json {
+				emit(n.out, e)
+			}
+			n.say("Relayed from %s to %s for %v; %s there, %s back%s.", c.Caller.Short(), c.Callee.Short(),
+				c.Took.Round(time.Millisecond), megabytes(int64(c.There)), megabytes(int64(c.Back)), why)
+		}
+	}
 }

@@ -24,8 +24,8 @@ func newStatus(a *app) *cobra.Command {
 		Use:   "status",
 		Short: "Say how the node in the background is",
 		Long: `Say how the node that "sallyport up" has started is: its address, what the NATs
-on its way out do, its brokers, its sessions with peers, and what it forwards. Exit
-status 1 where none runs.`,
+on its way out do, its brokers, its sessions with peers, and what it forwards and
+relays. Exit status 1 where none runs.`,
 		Example: `  sallyport status
   sallyport status --end f1   end the forward of that name
   sallyport status --open     print a link that opens the node's page once
@@ -148,6 +148,7 @@ func (e statusEvent) print(w io.Writer) {
 	for _, f := range e.Forwards {
 		printForward(&b, f)
 	}
+	printRelaying(&b, e.Relaying)
 	switch {
 	case e.Link != "":
 		fmt.Fprintf(&b, "Page:    %s\n", e.Link)
@@ -171,5 +172,35 @@ func printForward(b *strings.Builder, f api.ForwardState) {
 		}
 		fmt.Fprintf(b, "Forward: %s, %v %s to %s; %s open, for %v\n", f.Name, s.Bind, s.Where(peer), s.What(peer),
 			plural(f.Open, "connection"), time.Since(f.Since).Round(time.Second))
+	}
+}
+
+// printRelaying says what the node relays, where it does.
+func printRelaying(b *strings.Builder, r api.Relaying) {
+	if r.For == "nobody" || r.For == "" {
+		return
+	}
+	who := map[string]string{"everyone": "everyone", "listed": "those of --relay-for"}[r.For]
+	fmt.Fprintf(b, "Relays:  for %s; %s now, %d so far; %s there, %s back", who, plural(len(r.Circuits), "circuit"), r.Carried,
+		megabytes(int64(r.There)), megabytes(int64(r.Back)))
+	var no []string
+	for _, d := range []struct {
+		n    uint64
+		what string
+	}{
+		{r.Declined.Refused, "not relayed for"}, {r.Declined.Busy, "over a quota"},
+		{r.Declined.Absent, "no way to the peer"}, {r.Declined.Unsupported, "without a request"},
+	} {
+		if d.n > 0 {
+			no = append(no, fmt.Sprintf("%d %s", d.n, d.what))
+		}
+	}
+	if len(no) > 0 {
+		fmt.Fprintf(b, "; turned away: %s", strings.Join(no, ", "))
+	}
+	fmt.Fprintln(b)
+	for _, c := range r.Circuits {
+		fmt.Fprintf(b, "Circuit: %s to %s; %s there, %s back, for %v\n", c.Caller, c.Callee,
+			megabytes(int64(c.There)), megabytes(int64(c.Back)), time.Since(c.Since).Round(time.Second))
 	}
 }

@@ -32,6 +32,11 @@ type Event struct {
 	Via      string    `json:"via,omitempty"`
 	By       string    `json:"by,omitempty"` // the id of the node that relays
 	Remote   string    `json:"remote,omitempty"`
+	Circuit  int       `json:"circuit,omitempty"` // that this node relays
+	Caller   string    `json:"caller,omitempty"`
+	Callee   string    `json:"callee,omitempty"`
+	There    uint64    `json:"there,omitempty"` // bytes from the caller to the callee
+	Back     uint64    `json:"back,omitempty"`  // bytes
 	Error    string    `json:"error,omitempty"`
 }
 
@@ -119,6 +124,10 @@ func eventOf(what node.Happening) Event {
 		return Event{Event: "path_back", Session: h.Session, Peer: h.Peer.String()}
 	case node.PathMoved:
 		return Event{Event: "path_moved", Session: h.Session, Peer: h.Peer.String(), Via: string(h.Via), By: idOf(h.By), Remote: h.Remote.String()}
+	case node.CircuitBegun:
+		return Event{Event: "circuit", Circuit: h.Circuit, Caller: h.Caller.String(), Callee: h.Callee.String()}
+	case node.CircuitEnded:
+		return Event{Event: "circuit_ended", Circuit: h.Circuit, Caller: h.Caller.String(), Callee: h.Callee.String(), MS: milliseconds(h.Took), There: h.There, Back: h.Back, Error: errorText(h.Err)}
 	case node.Closed:
 		return Event{Event: "closed", Session: h.Session, Peer: h.Peer.String(), Error: errorText(h.Err)}
 	}

@@ -150,6 +150,7 @@ type Status struct {
 	Sessions    []Session      `json:"sessions"`
 	Connections []Connection   `json:"connections"`
 	Forwards    []ForwardState `json:"forwards"`
+	Relaying    Relaying       `json:"relaying"`
 }
 
 // Version says what runs.

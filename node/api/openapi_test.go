@@ -97,6 +97,7 @@ func TestOpenAPIHasTheTypes(t *testing.T) {
 		"Open": Open{}, "Sent": Sent{}, "Drawing": Drawing{}, "Ticket": Ticket{}, "Login": Login{}, "LoggedIn": LoggedIn{}, "Event": Event{},
 		"Probed": Probed{}, "Why": Why{}, "WhyStep": WhyStep{}, "WhyMoment": WhyMoment{}, "Diagnosis": Diagnosis{},
 		"Forward": Forward{}, "Forwarding": Forwarding{}, "ForwardState": ForwardState{}, "ForwardEvent": ForwardEvent{},
+		"Relaying": Relaying{}, "Circuit": Circuit{}, "Declined": Declined{},
 	}
 	for name, s := range d.Components.Schemas {
 		if v, known := types[name]; known {

@@ -40,6 +40,7 @@ func init() { // the handlers of some of them look at the table
 		{method: "GET", path: "/v1/address", handle: (*Server).address},
 		{method: "GET", path: "/v1/address/qr", handle: (*Server).drawing},
 		{method: "GET", path: "/v1/sessions", handle: (*Server).sessions},
+		{method: "GET", path: "/v1/relaying", handle: (*Server).relaying},
 		{method: "GET", path: "/v1/events", handle: (*Server).events},
 		{method: "POST", path: "/v1/why", body: true, handle: (*Server).why},
 		{method: "GET", path: "/v1/forwards", handle: (*Server).forwardList},
@@ -194,7 +195,7 @@ func (s *Server) Status() Status {
 		Version: s.cfg.Version, PID: os.Getpid(), Since: s.since.UTC(), URL: s.at(), Address: AddressOf(n.Address()),
 		Brokers: list(n.Brokers(), brokerOf), Interfaces: list(n.Places(), placeOf),
 		Sessions: list(n.Sessions(), sessionOf), Connections: list(s.held.all(), (*held).describe),
-		Forwards: list(s.forwards.all(), (*forwarding).describe),
+		Forwards: list(s.forwards.all(), (*forwarding).describe), Relaying: relayingOf(n.Relaying()),
 	}
 	broker, stun := n.Health()
 	st.Health = Health{errorText(broker), errorText(stun)}

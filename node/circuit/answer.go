@@ -50,7 +50,7 @@ func (e *Error) Hint() string {
 	case Busy:
 		return "try again in a moment, or name another node with --relay"
 	case Absent:
-		return "name this node by its id with --relay-for where the relaying node runs, or have the peer name that node with --relay, too"
+		return "have the peer name that node with --relay, too, or name this node by its id with --relay-for where that one runs"
 	}
 	return "run the same version there as here"
 }

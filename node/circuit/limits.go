@@ -13,6 +13,10 @@ type Limits struct {
 	Rate     int64         // bytes a second of one circuit, both ways together; 0 means 4 MiB
 	Bytes    int64         // of one circuit, both ways together; 0 means 16 GiB
 	Age      time.Duration // of one circuit; 0 means 24 h
+	// Idle is how long nothing may pass through a circuit, since nothing comes or
+	// since nothing is taken; 0 means 2 min. A session that lives says something
+	// every 20 s.
+	Idle time.Duration
 }
 
 // WithDefaults fills in what is zero, or less.
@@ -32,16 +36,21 @@ func (l Limits) WithDefaults() Limits {
 	if l.Age <= 0 {
 		l.Age = 24 * time.Hour
 	}
+	if l.Idle <= 0 {
+		l.Idle = 2 * time.Minute
+	}
 	return l
 }
 
 // Wish is what a caller wants, and what the relaying node knows of it.
 type Wish struct {
 	Caller  signaling.Level // how far the node relays for the caller
+	Callee  signaling.Level // and for the callee
 	Invited bool            // a callee for which it relays has announced the caller
 	Loop    bool            // the callee is the caller or the node itself, or the caller comes through a relay
 	Held    int             // circuits that there are
 	OfPeer  int             // of them, those of the peer whose circuit this would be
+	Guest   bool            // that peer is let in only as everyone is
 	Linked  bool            // the node has a session with the callee
 	Located bool            // the caller has said where the callee may be
 }
@@ -57,6 +66,15 @@ const (
 	Call                  // call the callee first
 )
 
+// Window is how much the node keeps for one end of a circuit that takes nothing:
+// half a second's worth.
+func (l Limits) Window() int { return int(min(l.Rate/2, 8<<20)) }
+
+// guests is how many circuits those may have together who are let in only as
+// everyone is: keys are free, and a fourth is left to those whom the node knows
+// by name.
+func (l Limits) guests() int { return l.Circuits - l.Circuits/4 }
+
 // Decide says what becomes of a wish. Only for a caller whom the node knows by
 // name it calls anybody: on everybody's word it would be a reflector.
 func (l Limits) Decide(w Wish) Decision {
@@ -65,7 +83,7 @@ func (l Limits) Decide(w Wish) Decision {
 		return Turn
 	case w.Loop:
 		return Lack
-	case w.Held >= l.Circuits || w.OfPeer >= l.PerPeer:
+	case w.Held >= l.Circuits || w.OfPeer >= l.PerPeer || w.Guest && w.Held >= l.guests():
 		return Defer
 	case w.Linked:
 		return Join

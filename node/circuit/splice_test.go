@@ -46,8 +46,7 @@ func circuitOf(t *testing.T, ctx context.Context, l Limits) (near, far *net.TCPC
 	far, two := pair()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := Splice(ctx, end{one}, end{two}, l)
-		ended <- err
+		ended <- Splice(ctx, end{one}, end{two}, l, new(Meter))
 	}()
 	return near, far, ended
 }
@@ -131,13 +130,100 @@ func TestSpliceRate(t *testing.T) {
 				}
 			}()
 		}
-		if passed, err := Splice(t.Context(), one, two, Limits{Rate: rate}.WithDefaults()); passed != 2*size || err != nil {
-			t.Errorf("%d bytes passed, %v", passed, err)
+		var passed Meter
+		if err := Splice(t.Context(), one, two, Limits{Rate: rate}.WithDefaults(), &passed); err != nil {
+			t.Error(err)
+		}
+		if there, back := passed.Bytes(); there != size || back != size {
+			t.Errorf("%d and %d bytes passed", there, back)
 		}
 		// 32 KiB may go at once, and the rest at the rate.
 		want := time.Duration(float64(2*size-chunk) / rate * float64(time.Second))
 		if took := time.Since(begun); took < want*99/100 || took > want*101/100 {
 			t.Errorf("%v for what should take %v", took, want)
 		}
+	})
+}
+
+// A circuit lives as long as something passes now and then, in either direction,
+// and what has passed is counted meanwhile. It ends when nothing comes any more,
+// and when what comes is not taken.
+func TestSpliceIdle(t *testing.T) {
+	const idle = time.Minute
+	begin := func() (near, far pipe, m *Meter, done <-chan error) {
+		near, one := pipes()
+		two, far := pipes()
+		ended := make(chan error, 1)
+		m = new(Meter)
+		go func() {
+			ended <- Splice(context.Background(), one, two, Limits{Idle: idle}.WithDefaults(), m)
+		}()
+		return near, far, m, ended
+	}
+	t.Run("nothing comes any more", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			near, far, m, done := begin()
+			for n := range 20 {
+				from, to := near, far
+				if n%2 == 1 {
+					from, to = far, near
+				}
+				time.Sleep(idle - time.Second)
+				go func() { _, _ = from.Write([]byte("there")) }()
+				if _, err := io.ReadFull(to, make([]byte, 5)); err != nil {
+					t.Fatalf("after %d pieces: %v", n, err)
+				}
+				synctest.Wait()
+			}
+			if there, back := m.Bytes(); there != 50 || back != 50 {
+				t.Errorf("%d and %d bytes are counted", there, back)
+			}
+			last := time.Now()
+			if err := <-done; !errors.Is(err, ErrIdle) || time.Since(last) != idle {
+				t.Errorf("it ended with %v, after %v", err, time.Since(last))
+			}
+		})
+	})
+	t.Run("nothing is taken", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			near, _, m, done := begin()
+			begun := time.Now()
+			if _, err := near.Write(make([]byte, 1<<20)); err == nil {
+				t.Error("all of it is taken")
+			}
+			if err := <-done; !errors.Is(err, ErrIdle) || time.Since(begun) != idle {
+				t.Errorf("it ended with %v, after %v", err, time.Since(begun))
+			}
+			if there, back := m.Bytes(); there+back != 0 {
+				t.Errorf("%d and %d bytes are counted", there, back)
+			}
+		})
+	})
+	t.Run("one end has said all, and the other says nothing", func(t *testing.T) {
+		near, far, done := circuitOf(t, context.Background(), Limits{Idle: 50 * time.Millisecond}.WithDefaults())
+		_ = near.CloseWrite()
+		if err := <-done; !errors.Is(err, ErrIdle) {
+			t.Errorf("it ended with %v", err)
+		}
+		_ = far
+	})
+}
+
+// At a low rate what is passed on at once is small, so that the wait for its turn
+// is no silence.
+func TestSpliceSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, one := pipes()
+		two, far := pipes()
+		done := make(chan error, 1)
+		go func() {
+			done <- Splice(context.Background(), one, two, Limits{Rate: 1 << 10, Idle: 10 * time.Second}.WithDefaults(), new(Meter))
+		}()
+		go func() { _, _ = near.Write(make([]byte, 1<<20)); _ = near.Close() }()
+		if n, err := io.Copy(io.Discard, far); n != 1<<20 || err != nil {
+			t.Errorf("%d bytes came, %v", n, err)
+		}
+		_ = far.Close()
+		<-done
 	})
 }

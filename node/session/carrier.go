@@ -138,7 +138,7 @@ func (s *Session) failed(c *carrier, why error) {
 	}
 	s.log.Info("link of a session lost", "peer", s.peer.Short(), "why", why)
 	life := s.cfg.CutLife
-	if s.pulse.suspect {
+	if s.pulse.suspect || s.cfg.Carried != nil && s.cfg.Carried(c.path) {
 		life = s.cfg.SilentLife
 	}
 	s.tell()

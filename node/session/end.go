@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 )
 
 // Close ends the session and all of its streams at once.
@@ -39,7 +40,12 @@ func (s *Session) end(why error) {
 		}
 	}
 	if c := s.carrier; c != nil && errors.Is(why, io.EOF) {
-		go func() { _ = c.link.Close() }() // says goodbye, which may take some time
+		go func() {
+			defer close(s.left)
+			_ = c.link.Close() // says goodbye, which may take some time
+		}()
+	} else {
+		close(s.left)
 	}
 	s.wake.Broadcast()
 	s.room.Broadcast()
@@ -94,4 +100,30 @@ func (s *Session) broken(what string, args ...any) error {
 	s.dud++
 	s.end(err)
 	return err
+}
+
+// Depart ends a session that has no stream any more as soon as everything is handed
+// to the network, and does not wait until the peer has said that it has it. It is
+// for a process that ends: without it the peer would not know whether the session
+// is over. It takes three seconds at most, and leaves a session alone that has
+// streams, or no link that is known to work.
+func (s *Session) Depart() {
+	s.mu.Lock()
+	if len(s.streams) == 0 && s.alive() {
+		s.flush(s.out.end())
+		if len(s.streams) == 0 {
+			s.end(io.EOF)
+		}
+	}
+	gone := s.ended != nil
+	s.mu.Unlock()
+	if !gone {
+		return
+	}
+	late := time.NewTimer(flushTime)
+	defer late.Stop()
+	select {
+	case <-s.left:
+	case <-late.C:
+	}
 }

@@ -65,6 +65,10 @@ type Config struct {
 	// SilentLife and CutLife are how long the session waits for a new link
 	// after the old one fell silent, and after it ended. 0 means 10 min and 15 s.
 	SilentLife, CutLife time.Duration
+	// Carried reports of what describes a link whether somebody else carries it: its
+	// end says nothing of the peer then, and the session waits for SilentLife. Nil
+	// means that nobody ever does.
+	Carried func(path any) bool
 	// Logger gets events as data. Nil means silence.
 	Logger *slog.Logger
 }
@@ -82,6 +86,7 @@ type Session struct {
 
 	established chan struct{} // closed when the first verdict is known
 	over        chan struct{} // closed at the end
+	left        chan struct{} // closed when the last link has said goodbye, or will not
 
 	mu       sync.Mutex
 	wake     sync.Cond // for the writer
@@ -196,7 +201,7 @@ func blank(cfg Config) *Session {
 	}
 	s := &Session{
 		cfg: cfg, log: cfg.Logger,
-		established: make(chan struct{}), over: make(chan struct{}), news: make(chan struct{}),
+		established: make(chan struct{}), over: make(chan struct{}), left: make(chan struct{}), news: make(chan struct{}),
 		streams: make(map[uint32]*Stream), carriers: make(map[*carrier]bool), nextID: 2,
 	}
 	if cfg.Opener {

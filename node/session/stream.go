@@ -45,6 +45,7 @@ type Stream struct {
 	credit             int      // how much we may send
 	last               uint64   // number of our last frame, and one
 	window             int      // the receive window
+	most               int      // what it may grow to
 	granted            int      // of it, what the peer may still send
 	consumed           int      // of it, what was read and not granted again
 	grantedAt          time.Time
@@ -53,7 +54,7 @@ type Stream struct {
 var _ net.Conn = (*Stream)(nil)
 
 func (s *Session) newStream(id uint32, kind Kind, theirs bool) *Stream {
-	t := &Stream{s: s, id: id, kind: kind, accepted: theirs, credit: firstWindow, window: firstWindow, granted: firstWindow}
+	t := &Stream{s: s, id: id, kind: kind, accepted: theirs, credit: firstWindow, window: firstWindow, most: mostWindow, granted: firstWindow}
 	t.readable.L, t.writable.L = &s.mu, &s.mu
 	s.streams[id] = t
 	s.windows += firstWindow
@@ -74,6 +75,15 @@ func (t *Stream) Kind() Kind { return t.kind }
 
 // Peer is the proven key of the other end.
 func (t *Stream) Peer() address.Key { return t.s.peer }
+
+// Narrow bounds what a stream's receive window may still grow to, so that a peer
+// which sends what nobody reads takes no more than that, or 256 KiB. By default it
+// is 8 MiB.
+func Narrow(t *Stream, most int) {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	t.most = most
+}
 
 func (t *Stream) wake() {
 	t.readable.Broadcast()

@@ -100,7 +100,7 @@ func (t *Stream) read(b *block, n int) {
 	}
 	now := time.Now()
 	more := t.consumed
-	if now.Sub(t.grantedAt) < max(2*s.pulse.trip.is, quick) && t.window < mostWindow && s.windows+t.window <= mostWindows {
+	if now.Sub(t.grantedAt) < max(2*s.pulse.trip.is, quick) && 2*t.window <= t.most && s.windows+t.window <= mostWindows {
 		more += t.window
 		s.windows += t.window
 		t.window *= 2
