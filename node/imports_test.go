@@ -58,6 +58,7 @@ var mayImport = map[string][]string{
 	"cmd/sallyport/internal/serve": {
 		"nat/errno", "nat/probe", "node/nickname", "node/nickname/registry", "node/relay", "signaling/broker", "signaling/proof",
 	},
+	"cmd/sallyport/internal/spare": {},
 	"cmd/sallyport/internal/stage": {"address", "cmd/sallyport/internal/serve", "nat", "nat/natlab"},
 	// For tests, and an example.
 	"nat/natlab/natlabtest":       {"nat/natlab"},

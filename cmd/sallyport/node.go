@@ -13,6 +13,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/spare"
 	"github.com/sallyport-net/sallyport/node"
 )
 
@@ -120,7 +121,7 @@ func (n *nodeCommand) run(ctx context.Context) error {
 		return err
 	}
 	defer nd.Close()
-	defer spareWhileIdle()()
+	defer spare.WhileIdle()()
 	self := nd.Address()
 	n.announce(self)
 	keeper, err := n.keepNames(&n.flags, cfg)

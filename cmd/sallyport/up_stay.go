@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/spare"
 	"github.com/sallyport-net/sallyport/nat/errno"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
@@ -92,7 +93,7 @@ func (u *up) run(ctx context.Context, files upFiles, token string, tcp net.Liste
 		return err
 	}
 	defer nd.Close()
-	defer spareWhileIdle()()
+	defer spare.WhileIdle()()
 	server, err := api.New(api.Config{
 		Node: nd, Token: token, Version: u.version(), Shutdown: shutdown, Logger: cfg.Logger,
 		Forward: u.forwardBy(nd), Why: u.whyBy(nd, cfg),
