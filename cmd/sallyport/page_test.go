@@ -42,7 +42,8 @@ func newBrowser(t *testing.T) (context.Context, *browser) {
 		t.Skip("chromium is missing")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WindowSize(1040, 1000),
-		chromedp.UserDataDir(browserHome(t)), chromedp.Flag("disable-dev-shm-usage", true))
+		chromedp.UserDataDir(browserHome(t)), chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.WSURLReadTimeout(patience))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}
@@ -50,7 +51,7 @@ func newBrowser(t *testing.T) (context.Context, *browser) {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel = context.WithTimeout(ctx, 5*patience)
 	t.Cleanup(cancel)
 	b := &browser{}
 	b.watch(ctx)
@@ -66,7 +67,7 @@ func browserHome(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for end := time.Now().Add(10 * time.Second); os.RemoveAll(dir) != nil; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(patience); os.RemoveAll(dir) != nil; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Errorf("%s can't be removed", dir)
 				return
@@ -114,7 +115,7 @@ func (h *household) do(ctx context.Context, actions ...chromedp.Action) {
 func (h *household) until(ctx context.Context, condition string) {
 	h.t.Helper()
 	h.t.Log("waiting for", condition)
-	h.do(ctx, chromedp.Poll(condition, nil, chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(20*time.Millisecond)))
+	h.do(ctx, chromedp.Poll(condition, nil, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond)))
 }
 
 func TestPage(t *testing.T) {
@@ -149,7 +150,7 @@ func TestPage(t *testing.T) {
 
 	// What was switched off did not fail, and how a lane ended is not told by its
 	// colour alone.
-	h.until(ctx, "[/^(direct|reverse) ✓$/, /^lan –$/].every((r) => [...document.querySelectorAll('.call text')].some((t) => r.test(t.textContent))) && document.querySelector('.bar.failed[data-lane=lan]') === null")
+	h.until(ctx, "[/^(direct|reverse|punch) ✓$/, /^lan –$/].every((r) => [...document.querySelectorAll('.call text')].some((t) => r.test(t.textContent))) && document.querySelector('.bar.failed[data-lane=lan]') === null")
 
 	// A peer that can't be had.
 	h.do(ctx, chromedp.SetValue("#target", "<img src=x onerror=alert(1)>"), chromedp.Click("#open button"))

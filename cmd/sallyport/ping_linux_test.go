@@ -33,9 +33,9 @@ func TestPingLeavesTheRelay(t *testing.T) {
 
 	apart(false)
 	direct := far.Externals()[0].String() + ":"
-	at := text.await(t, `^The connection goes on with (\S+), through the NATs by hole punching\.$`)
+	at := text.await(t, `^The connection goes on with (\S+), through the NATs by hole punching(?: after [0-9.]+s)?\.$`)
 	text.await(t, `^pong from .* via punch `+at+`$`)
-	also := events.await(t, `^\{"event":"path","state":"moved","via":"punch","remote":"([^"]+)"\}$`)
+	also := events.await(t, `^\{"event":"path","state":"moved","via":"punch","remote":"([^"]+)"(?:,"ms":[0-9.]+)?\}$`)
 	if !strings.HasPrefix(at, direct) || !strings.HasPrefix(also, direct) {
 		t.Errorf("the direct paths lead to %s and %s, want %s", at, also, direct)
 	}
