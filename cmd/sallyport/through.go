@@ -88,13 +88,8 @@ func (a *app) through(ctx context.Context, up *control, f *nodeFlags, peer addre
 // tellCall tells what a call by the node in the background is at, from when it
 // returns until stop is called.
 func (a *app) tellCall(ctx context.Context, up *control, f *nodeFlags, peer address.Address) (stop func(), err error) {
-	begun := time.Now()
 	story := newNarrator(a).story
-	waited, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(waited)
-		a.tellWaiting(ended, begun, f.timeout, peer, story)
-	}()
+	silent := a.tellWaiting(f.timeout, peer, story)
 	following, end := context.WithCancel(ctx)
 	followed, listening := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -105,7 +100,7 @@ func (a *app) tellCall(ctx context.Context, up *control, f *nodeFlags, peer addr
 			}
 		})
 	}()
-	stop = func() { close(ended); end(); <-waited; <-followed }
+	stop = func() { silent(); end(); <-followed }
 	select {
 	case <-listening:
 		return stop, nil

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -97,13 +96,7 @@ func (a *app) investigate(ctx context.Context, f *nodeFlags, target string) (dia
 	}
 	story := newNarrator(&app{err: io.Discard}) // the course is told at the end
 	cfg.Logger = slog.New(story)
-	waited, ended := make(chan struct{}), make(chan struct{})
-	begun := time.Now()
-	go func() {
-		defer close(waited)
-		a.tellWaiting(ended, begun, f.timeout, e.found.Address, story.story)
-	}()
-	defer func() { close(ended); <-waited }()
+	defer a.tellWaiting(f.timeout, e.found.Address, story.story)()
 	n, err := a.startNode(ctx, cfg, !f.portAsked)
 	if err != nil {
 		return diagnosis{}, err
