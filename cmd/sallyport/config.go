@@ -106,16 +106,19 @@ func readConfig(path, command string, flags *pflag.FlagSet, others []string) err
 		}
 	}
 	err := configfile.Read(path, configfile.Keys{Flags: flags, Except: notKeys, Others: others})
-	var unknown *configfile.UnknownKeyError
+	var bad *configfile.Error
 	switch {
-	case err == nil, optional && errors.Is(err, fs.ErrNotExist):
+	case optional && errors.Is(err, fs.ErrNotExist):
 		return nil
-	case errors.As(err, &unknown):
-		hint := "try a key that is named as a flag of sallyport " + command
-		if near := nearest(unknown.Key, unknown.Known); near != "" {
+	case !errors.As(err, &bad):
+		return err
+	}
+	hint := bad.Hint()
+	if key, known := bad.Unknown(); key != "" {
+		hint = "try a key that is named as a flag of sallyport " + command
+		if near := nearest(key, known); near != "" {
 			hint = fmt.Sprintf("try %q", near)
 		}
-		return misused(hint, "%v", err)
 	}
-	return misused("", "%v", err)
+	return misused(hint, "%v", bad)
 }
