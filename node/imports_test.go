@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 	"cmd/sallyport/internal/configfile": {},
+	"cmd/sallyport/internal/control":    {"address", "node", "node/api", "node/session"},
 	"cmd/sallyport/internal/forward":    {"address", "cmd/sallyport/internal/pipe", "nat/errno", "node", "node/api", "node/session", "node/socks", "node/tunnel"},
 	"cmd/sallyport/internal/pipe":       {"nat/errno"},
 	"cmd/sallyport/internal/serve": {

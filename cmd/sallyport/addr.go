@@ -109,7 +109,7 @@ good for one use and proves to each side that it has the other's address.`,
 // whose address is known all the same.
 func (a *app) ownAddress(ctx context.Context, f *nodeFlags) (self address.Address, late, err error) {
 	if up := a.background(f); up != nil {
-		st, err := up.status(ctx)
+		st, err := up.Status(ctx)
 		if err != nil {
 			return self, nil, err
 		}

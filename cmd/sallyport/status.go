@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/control"
 	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
@@ -62,9 +63,12 @@ func (e exited) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 func explain(err error) *failure {
 	var f *failure
 	var parse *address.ParseError
+	var mute *control.Error
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &mute):
+		return &failure{status: statusFailed, what: mute.Error(), hint: mute.Hint(), cause: mute.Unwrap()}
 	case errors.As(err, &parse):
 		return &failure{status: statusMisused, what: parse.Error(), hint: "copy the whole address again; sallyport addr ADDRESS takes one apart", cause: nil}
 	case naming(err):

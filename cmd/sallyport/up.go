@@ -122,7 +122,7 @@ func (u *up) leave(ctx context.Context) error {
 		return err
 	}
 	if c := u.background(&nodeFlags{}); c != nil {
-		if st, err := c.status(ctx); err == nil {
+		if st, err := c.Status(ctx); err == nil {
 			return alreadyUp(st.PID)
 		}
 	}
@@ -194,7 +194,7 @@ func (u *up) awaitUp(ctx context.Context, files upFiles, pid int, ended <-chan e
 			return api.Status{}, context.Cause(ctx)
 		case <-look.C:
 		}
-		if st, err := c.status(ctx); err == nil && st.PID == pid {
+		if st, err := c.Status(ctx); err == nil && st.PID == pid {
 			return st, nil
 		}
 	}
@@ -227,7 +227,7 @@ func (u *up) tellUp(ctx context.Context, files upFiles, st api.Status) error {
 	e := upEvent{Event: "up", PID: st.PID, ID: st.Address.ID, Address: st.Address.Address, Compact: compact, Connect: u.pasteable(compact), Relay: u.relay.flag(compact), Socket: files.socket, URL: st.URL, TokenFile: files.token, Log: files.log}
 	if u.open {
 		var err error
-		if e.Link, err = newControl(files).link(ctx); err != nil {
+		if e.Link, err = newControl(files).Link(ctx); err != nil {
 			return err
 		}
 	}
