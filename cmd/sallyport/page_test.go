@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -303,17 +304,21 @@ func (h *household) reload(ctx context.Context) {
 // in, try what it can.
 func (h *household) attack(ctx context.Context, b *browser) {
 	h.t.Helper()
-	var sent http.Header
+	var sent atomic.Pointer[http.Header]
 	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/" {
-			sent = r.Header.Clone()
+			header := r.Header.Clone()
+			sent.Store(&header)
 		}
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte("<title>evil</title>"))
 	}))
 	defer evil.Close()
 	var got []string
-	h.do(ctx, chromedp.Navigate(evil.URL+"/v1/"), chromedp.Evaluate(fmt.Sprintf(`(async () => {
+	h.do(ctx, chromedp.Navigate(evil.URL+"/v1/"))
+	// On a busy machine the page before is there for a moment longer.
+	h.until(ctx, "document.title === 'evil'")
+	h.do(ctx, chromedp.Evaluate(fmt.Sprintf(`(async () => {
 		const url = %q, out = [];
 		const attempt = async (name, f) => { try { out.push(name + ": " + await f()); } catch { out.push(name + ": refused"); } };
 		await attempt("read", async () => (await fetch(url + "v1/status", { credentials: "include" })).status);
@@ -328,8 +333,8 @@ func (h *household) attack(ctx context.Context, b *browser) {
 		h.t.Errorf("another origin gets %q, not %q", strings.Join(got, ", "), want)
 	}
 	// The jar is one for all ports: that is why the cookie alone opens nothing.
-	if !strings.Contains(sent.Get("Cookie"), "sallyport-") {
-		h.t.Errorf("this browser does not send our cookie to other ports: %q; then the test shows nothing", sent.Get("Cookie"))
+	if jar := sent.Load().Get("Cookie"); !strings.Contains(jar, "sallyport-") {
+		h.t.Errorf("this browser does not send our cookie to other ports: %q; then the test shows nothing", jar)
 	}
 	b.take()
 }
