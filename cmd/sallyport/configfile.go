@@ -49,17 +49,26 @@ func readConfig(path string, keys configKeys) error {
 		return nil
 	}
 	if err != nil {
-		return misused("", "the configuration can't be read: %v", err)
+		return unread(path, err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err != nil {
-		return misused("", "the configuration can't be read: %v", err)
+		return unread(path, err)
 	}
 	if len(text) > maxConfig {
-		return misused("", "%s has more than %d bytes", path, maxConfig)
+		return misused("try a file as \"sallyport config init\" writes it", "%s has more than %d bytes", path, maxConfig)
 	}
 	return applyConfig(path, string(text), keys)
+}
+
+// unread is a configuration file that can't be read.
+func unread(path string, err error) error {
+	hint := "try another file with --config"
+	if errors.Is(err, fs.ErrNotExist) {
+		hint = `try a file that is there; "sallyport config init" writes one`
+	}
+	return &failure{status: statusMisused, what: fmt.Sprintf("the configuration file %q can't be read: %s", path, reasonOf(err)), hint: hint, cause: err}
 }
 
 // configPath is where the user's configuration file is, if there is one.
@@ -73,7 +82,7 @@ func applyConfig(path, text string, keys configKeys) error {
 	number := 0
 	for line := range strings.Lines(text) {
 		if number++; len(line) > maxConfigLine {
-			return misused("", "%s, line %d: longer than %d bytes", path, number, maxConfigLine)
+			return misused("divide it into several lines", "%s, line %d: longer than %d bytes", path, number, maxConfigLine)
 		}
 	}
 	var file map[string]toml.Primitive
@@ -102,6 +111,9 @@ func applyConfig(path, text string, keys configKeys) error {
 
 func configError(path string, err error, hint string) error {
 	var parse toml.ParseError
+	if hint == "" {
+		hint = "correct that line, or take it out"
+	}
 	if !errors.As(err, &parse) {
 		return misused(hint, "%s: %v", path, err)
 	}
@@ -154,7 +166,8 @@ func (k *configKey) UnmarshalTOML(value any) error {
 		return list.Replace(texts)
 	}
 	if err := flag.Value.Set(texts[0]); err != nil {
-		return fmt.Errorf("%q: %v", k.name, err)
+		k.hint = "try a value as the flag --" + k.name + " takes it"
+		return fmt.Errorf("%q: %q is not %s", k.name, texts[0], wantedBy(flag))
 	}
 	flag.Changed = true
 	return nil

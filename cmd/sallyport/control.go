@@ -101,7 +101,7 @@ func (c *control) ask(ctx context.Context, method, path string, body, into any) 
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return failed(err, "try sallyport down, and sallyport up again", "the node in the background does not answer")
+		return failed(err, `try "sallyport down", and "sallyport up" again`, "the node in the background does not answer")
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 400 {
@@ -112,7 +112,7 @@ func (c *control) ask(ctx context.Context, method, path string, body, into any) 
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	if err != nil {
-		return failed(err, "", "the node in the background has gone away")
+		return failed(err, `try "sallyport status"`, "the node in the background has gone away")
 	}
 	return json.Unmarshal(text, into)
 }
@@ -122,7 +122,7 @@ func refusal(resp *http.Response) error {
 	var p api.Problem
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return failed(err, "", "the node in the background has gone away")
+		return failed(err, `try "sallyport status"`, "the node in the background has gone away")
 	}
 	if json.Unmarshal(text, &p) != nil || p.Error == "" {
 		p = api.Problem{Error: fmt.Sprintf("the node in the background answers %s", resp.Status), Code: api.Failed}
@@ -138,7 +138,7 @@ func (c *control) status(ctx context.Context) (st api.Status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, controlAnswer)
 	defer cancel()
 	if err = c.ask(ctx, http.MethodGet, "/v1/status", nil, &st); errors.Is(err, context.DeadlineExceeded) {
-		err = failed(err, "try sallyport down, and sallyport up again", "the node in the background does not answer")
+		err = failed(err, `try "sallyport down", and "sallyport up" again`, "the node in the background does not answer")
 	}
 	return st, err
 }

@@ -109,7 +109,7 @@ func listenHere(ctx context.Context, at tunnel.Place) (*net.TCPListener, error) 
 	case errno.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, failed(err, "try 127.0.0.1, or * for every address", "%v is no address of this machine", at.Host)
 	}
-	return nil, failed(err, "", "%v can't be listened on: %v", at, err)
+	return nil, failed(err, "try another port, or 127.0.0.1", "%v can't be listened on: %s", at, reasonOf(err))
 }
 
 // announce tells of a forward that is ready.

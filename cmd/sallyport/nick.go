@@ -255,7 +255,7 @@ func (a *app) keepNames(f *nodeFlags, cfg node.Config) (*nickname.Keeper, error)
 	}
 	names, err := p.Own.Names(cfg.Key.Public())
 	if err != nil {
-		return nil, failed(err, "", "this node's names can't be read: %v", err)
+		return nil, failed(err, `see which with "sallyport nick list", or move the file away and claim them again`, "this node's names can't be read: %s", withoutCalls(err))
 	}
 	return nickname.Keep(nickname.KeeperConfig{Names: names, Publisher: p, Logger: cfg.Logger, OnResult: func(name nickname.Name, r nickname.Record, err error) {
 		e := nickEvent{Event: "name", Name: name.String(), Kind: kindOf(name), Sequence: r.Sequence}

@@ -145,7 +145,7 @@ func (r *receiveCommand) byCode(ctx context.Context, words code.Code) error {
 		return failed(err, "look for its window", "this code is in use by another \"sallyport receive\" here")
 	}
 	if err != nil {
-		return failed(err, "", "no key could be made")
+		return failed(err, "try again", "no key could be made: %v", err)
 	}
 	defer p.close()
 	if p.Done {
