@@ -169,8 +169,41 @@ func misusedByCobra(c *cobra.Command, err error) error {
 	if errors.As(err, &bad) {
 		return misused("try "+c.CommandPath()+" --help", "--%s %q is not %s", bad.GetFlag().Name, bad.GetValue(), wantedBy(bad.GetFlag()))
 	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		return unknownFlag(c, unknown)
+	}
 	what, _, _ := strings.Cut(err.Error(), "\n")
 	return misused("try "+c.CommandPath()+" --help", "%s", what)
+}
+
+// unknownFlag is for a flag that a command does not have, and the nearest one
+// that it has.
+func unknownFlag(c *cobra.Command, unknown *pflag.NotExistError) error {
+	name := unknown.GetSpecifiedName()
+	if unknown.GetSpecifiedShortnames() != "" {
+		name = "-" + name
+	} else {
+		name = "--" + name
+	}
+	hint := "try " + c.CommandPath() + " --help"
+	switch near := nearest(strings.TrimLeft(name, "-"), flagNames(c)); {
+	case c == c.Root():
+		hint = "put flags behind the command, as in sallyport node --echo"
+	case near != "":
+		hint = "try --" + near
+	}
+	return misused(hint, "there is no flag %s", name)
+}
+
+// flagNames are those that help shows.
+func flagNames(c *cobra.Command) (names []string) {
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	return names
 }
 
 // wantedBy says what a flag takes.
