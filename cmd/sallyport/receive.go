@@ -86,11 +86,11 @@ and other events to standard error.`,
 			return err
 		}
 		if err := os.MkdirAll(r.output, 0o777); err != nil {
-			return failed(err, "try --output with another folder", "there is no folder %q, and it can't be made", r.output)
+			return failed(err, "try --output with another folder", "the folder %q can't be made: %s", r.output, reasonOf(err))
 		}
 		var err error
 		if r.root, err = os.OpenRoot(r.output); err != nil {
-			return failed(err, "try --output with another folder", "%q can't be used as a folder", r.output)
+			return failed(err, "try --output with another folder", "%q can't be used as a folder: %s", r.output, reasonOf(err))
 		}
 		defer r.root.Close()
 		begun := time.Now()
