@@ -240,7 +240,7 @@ func (u *up) tellUp(ctx context.Context, files upFiles, st api.Status) error {
 		fmt.Fprintf(u.out, "Relay:   %s\n", e.Relay)
 	}
 	if e.Link != "" {
-		fmt.Fprintf(u.out, "Page: %s\n", e.Link)
+		fmt.Fprintf(u.out, "Page:    %s\n", e.Link)
 	}
 	if st.Health.Broker != "" {
 		u.say("Warning: no signalling broker answers yet; they are tried again.")
