@@ -49,12 +49,12 @@ func readConfig(path string, keys configKeys) error {
 		return nil
 	}
 	if err != nil {
-		return unread(path, err)
+		return unread(path, err, keys.command)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err != nil {
-		return unread(path, err)
+		return unread(path, err, keys.command)
 	}
 	if len(text) > maxConfig {
 		return misused("try a file as \"sallyport config init\" writes it", "%s has more than %d bytes", path, maxConfig)
@@ -63,10 +63,13 @@ func readConfig(path string, keys configKeys) error {
 }
 
 // unread is a configuration file that can't be read.
-func unread(path string, err error) error {
+func unread(path string, err error, command string) error {
 	hint := "try another file with --config"
 	if errors.Is(err, fs.ErrNotExist) {
 		hint = `try a file that is there; "sallyport config init" writes one`
+		if command == "serve" {
+			hint = `try a file that is there; "sallyport serve --print-config" prints one`
+		}
 	}
 	return &failure{status: statusMisused, what: fmt.Sprintf("the configuration file %q can't be read: %s", path, reasonOf(err)), hint: hint, cause: err}
 }
