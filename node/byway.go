@@ -180,7 +180,7 @@ func (c *call) through(ctx context.Context, nodes []address.Address) (*link.Link
 			l, err := c.throughNode(ctx, a)
 			if err != nil {
 				err = &RelayNodeError{a.Key, err}
-				c.note(Relay, "%v", err)
+				c.noteError(Relay, "", err)
 			}
 			return l, err
 		})

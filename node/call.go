@@ -70,15 +70,29 @@ func (n *Node) newCall(peer address.Address) *call {
 
 // note adds a step to the timeline.
 func (c *call) note(s Strategy, format string, args ...any) {
+	c.tell(Event{Strategy: s, What: fmt.Sprintf(format, args...)})
+}
+
+// noteError is note for an error, before which what is said.
+func (c *call) noteError(s Strategy, what string, err error) {
+	c.tell(Event{Strategy: s, What: what + brief(err), Err: err})
+}
+
+func (c *call) tell(e Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := Event{At: time.Since(c.begun), Strategy: s, What: fmt.Sprintf(format, args...)}
+	e.At = time.Since(c.begun)
+	s := e.Strategy
 	c.log = append(c.log, e)
 	c.node.events.tell(CallStep{c.id.String(), c.peer.Key, e})
 	if c.aside { // a part of something else
 		e.Strategy, e.What = Relay, fmt.Sprintf("node %s: %s", c.peer.Key.Short(), strings.TrimSpace(string(s)+" "+e.What))
 	}
-	c.node.log.Debug("attempt", "id", c.id.String()[:8], "at", e.At, "strategy", string(e.Strategy), "what", e.What)
+	attrs := []any{"id", c.id.String()[:8], "at", e.At, "strategy", string(e.Strategy), "what", e.What}
+	if chain := e.Chain(); chain != "" {
+		attrs = append(attrs, "error", chain)
+	}
+	c.node.log.Debug("attempt", attrs...)
 }
 
 func (c *call) timeline() []Event {
@@ -106,7 +120,7 @@ func (c *call) proof(ctx context.Context, via Strategy, conn net.Conn) (*link.Li
 	reset(conn) // until it is proven, nothing of it shall linger on the port
 	l, err := link.Client(ctx, conn, c.node.identity, c.peer.Key, c.token)
 	if err != nil {
-		c.note(via, "not proven: %v", err)
+		c.noteError(via, "not proven: ", err)
 		return nil, err
 	}
 	linger(conn)

@@ -55,5 +55,6 @@ func (c *Conn) Timeline() []Event { return c.log }
 type Event struct {
 	At       time.Duration // since the call of Connect
 	Strategy Strategy      // empty where it concerns the whole attempt
-	What     string        // for people
+	What     string        // for people; of an error, the one cause
+	Err      error         // all of an error that the step is about; nil otherwise
 }

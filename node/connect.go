@@ -100,7 +100,11 @@ func (n *Node) callFor(ctx context.Context, peer address.Address, kind session.K
 
 // ended tells how the call went.
 func (c *call) ended(via Strategy, err error) {
-	c.node.events.tell(CallEnded{c.id.String(), c.peer.Key, via, time.Since(c.begun), err})
+	e := CallEnded{Call: c.id.String(), Peer: c.peer.Key, Via: via, Took: time.Since(c.begun), Err: err}
+	if err != nil {
+		e.What = brief(err)
+	}
+	c.node.events.tell(e)
 }
 
 // nominate begins a session on the link that has won, with one stream.
@@ -168,7 +172,7 @@ func (c *call) race(ctx context.Context) (offer, []Failure) {
 			if f.Err == nil {
 				f.Err = context.Cause(ctx)
 			}
-			c.note(f.Strategy, "ended: %v", f.Err)
+			c.noteError(f.Strategy, "ended: ", f.Err)
 			var moot notTried
 			if f.Strategy == Punch && !errors.As(f.Err, &moot) {
 				c.despair()
@@ -218,7 +222,7 @@ func (c *call) joinBrokers(ctx context.Context, runners *sync.WaitGroup) (leave 
 		defer close(done)
 		left, err = c.node.channel.Join(ctx, brokers)
 		if err != nil {
-			c.note("", "no broker of the peer reached: %v", err)
+			c.noteError("", "no broker of the peer reached: ", err)
 		} else {
 			c.note("", "on a broker of the peer")
 		}

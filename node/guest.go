@@ -166,7 +166,7 @@ func (c *call) visit(ctx context.Context, m signaling.Message, win func(*link.Li
 				failed = meet(conn, nil)
 			}
 			if failed != nil {
-				c.note(Relay, "%v", failed)
+				c.noteError(Relay, "", failed)
 				err = fmt.Errorf("%w; %w", failed, err)
 			}
 			return failed == nil

@@ -78,6 +78,7 @@ type CallEnded struct {
 	Via  Strategy
 	Took time.Duration
 	Err  error
+	What string // for people, the one cause of Err; "" without one
 }
 
 // Connected is a new session, of ours (Opener) or of the peer's. Session is

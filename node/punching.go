@@ -150,7 +150,7 @@ func (c *call) punchPair(ctx context.Context, p pair) error {
 		default:
 			k++
 		}
-		c.note(Punch, "%v", err)
+		c.noteError(Punch, "", err)
 	}
 	return &HopelessError{Rounds: rounds, Last: err}
 }

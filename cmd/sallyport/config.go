@@ -108,10 +108,10 @@ func readConfig(path, command string, flags *pflag.FlagSet, others []string) err
 	err := configfile.Read(path, configfile.Keys{Flags: flags, Except: notKeys, Others: others})
 	var bad *configfile.Error
 	switch {
-	case optional && errors.Is(err, fs.ErrNotExist):
+	case err == nil, optional && errors.Is(err, fs.ErrNotExist):
 		return nil
 	case !errors.As(err, &bad):
-		return err
+		return unread(path, err, command)
 	}
 	hint := bad.Hint()
 	if key, known := bad.Unknown(); key != "" {
@@ -121,4 +121,16 @@ func readConfig(path, command string, flags *pflag.FlagSet, others []string) err
 		}
 	}
 	return misused(hint, "%v", bad)
+}
+
+// unread is a configuration file that can't be read.
+func unread(path string, err error, command string) error {
+	hint := "try another file with --config"
+	if errors.Is(err, fs.ErrNotExist) {
+		hint = `try a file that is there; "sallyport config init" writes one`
+		if command == "serve" {
+			hint = `try a file that is there; "sallyport serve --print-config" prints one`
+		}
+	}
+	return &failure{status: statusMisused, what: fmt.Sprintf("the configuration file %q can't be read: %s", path, reasonOf(err)), hint: hint, cause: err}
 }

@@ -179,7 +179,7 @@ func (d *demo) reports(ctx context.Context, s *stage.Stage) error {
 	told := reportsEvent{Event: "reports"}
 	for n, name := range names {
 		if errs[n] != nil {
-			return failed(errs[n], "", "%s's NAT report failed: %v", name, errs[n])
+			return failed(errs[n], demoHint, "%s's NAT report failed: %v", name, errs[n])
 		}
 		d.tell("\nWhat %s finds out about the way to the internet: sallyport nat\n%s", name, indented(outs[n]))
 		told.Reports = append(told.Reports, hostReport{name, json.RawMessage(outs[n])})

@@ -100,7 +100,7 @@ func (f *forwardCommand) specs() ([]forward.Spec, error) {
 	case len(all) == 0:
 		return nil, misused("try -L 8080:127.0.0.1:80, -R or --socks", "there is nothing to forward")
 	case len(all) > maxForwards:
-		return nil, misused("", "%d forwards are more than %d", len(all), maxForwards)
+		return nil, misused("run \"sallyport forward\" twice", "%d forwards are more than %d", len(all), maxForwards)
 	}
 	return all, nil
 }

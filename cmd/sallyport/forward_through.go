@@ -47,7 +47,7 @@ func (u *up) forwardBy(nd *node.Node) func(context.Context, address.Address, api
 		for _, w := range want.Forwards {
 			s, err := forward.OfAPI(w)
 			if err != nil {
-				return misused("", "%v", err)
+				return misused("GET /openapi.json describes a forward", "%v", err)
 			}
 			specs = append(specs, s)
 		}

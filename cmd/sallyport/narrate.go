@@ -39,7 +39,7 @@ func (n *narrator) WithGroup(string) slog.Handler { return n }
 
 func (n *narrator) Handle(_ context.Context, r slog.Record) error {
 	var at time.Duration
-	var strategy, what string
+	var strategy, what, chain string
 	fields := map[string]string{}
 	var plain strings.Builder
 	take := func(a slog.Attr) bool {
@@ -52,6 +52,8 @@ func (n *narrator) Handle(_ context.Context, r slog.Record) error {
 			strategy = a.Value.String()
 		case "what":
 			what = a.Value.String()
+		case "error":
+			chain = a.Value.String()
 		}
 		return true
 	}
@@ -68,11 +70,11 @@ func (n *narrator) Handle(_ context.Context, r slog.Record) error {
 	}
 	switch {
 	case n.app.json && step:
-		emit(n.app.err, stepEvent{"step", milliseconds(at), strategy, what})
+		emit(n.app.err, stepEvent{"step", milliseconds(at), strategy, what, chain})
 	case n.app.json:
 		emit(n.app.err, logEvent{"log", r.Level.String(), r.Message, fields})
 	case step:
-		n.app.say("%9.1f ms  %-8s %s", milliseconds(at), strategy, what)
+		n.app.say("%9.1f ms  %-8s %s", milliseconds(at), strategy, inFull(what, chain))
 	default:
 		n.app.say("%s:%s", r.Message, plain.String())
 	}
@@ -84,6 +86,15 @@ type stepEvent struct {
 	MS       float64 `json:"ms"`
 	Strategy string  `json:"strategy,omitempty"`
 	What     string  `json:"what"`
+	Error    string  `json:"error,omitempty"` // all of it, where what is but the one cause
+}
+
+// inFull is a step with the chain of errors of which it is but the cause.
+func inFull(what, chain string) string {
+	if chain != "" {
+		what += " (" + chain + ")"
+	}
+	return strings.ReplaceAll(what, "\n", "; ")
 }
 
 type logEvent struct {
@@ -105,13 +116,18 @@ func (s *story) note(strategy, what string) {
 	s.last[strategy] = what
 }
 
-// latest gives what each strategy is at, as "direct: dialling …; punch: …".
+// latest gives what each strategy is at, as "direct: dialling …; punch: …", but
+// for those that had no chance here.
 func (s *story) latest() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var parts []string
 	for _, name := range s.order {
 		what, _, _ := strings.Cut(s.last[name], "\n")
+		what = strings.TrimPrefix(what, "ended: ")
+		if strings.HasPrefix(what, "not tried: ") {
+			continue
+		}
 		parts = append(parts, name+": "+what)
 	}
 	return strings.Join(parts, "; ")

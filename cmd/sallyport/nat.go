@@ -31,7 +31,7 @@ interrupted, and say only what has changed; with --json, the whole object then.`
 	}
 	f.register(a, c)
 	c.Flags().BoolVar(&watch, "watch", false, "go on, and say what changes")
-	c.Flags().DurationVar(&every, "every", 5*time.Minute, "how often --watch asks, at least 10s")
+	c.Flags().DurationVar(&every, "every", 5*time.Minute, "with --watch, ask every `D`, at least 10s")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := f.settle(a, c); err != nil {
 			return err

@@ -157,7 +157,7 @@ func (n *nodeCommand) acceptAll(ctx context.Context, nd *node.Node, serve func(n
 			return daemonEnd(ctx)
 		}
 		if err != nil {
-			return failed(err, "", "the node takes no more connections")
+			return failed(err, "try it again with -v", "the node takes no more connections")
 		}
 		n.serving.Go(func() {
 			defer func() { <-places }()

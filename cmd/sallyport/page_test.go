@@ -21,6 +21,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/sallyport-net/sallyport/address"
 )
 
 // browser is a headless Chromium, and what went wrong in it.
@@ -157,9 +159,11 @@ func TestPage(t *testing.T) {
 	h.do(ctx, chromedp.SetValue("#target", "<img src=x onerror=alert(1)>"), chromedp.Click("#open button"))
 	h.until(ctx, "document.querySelector('#opened').textContent.startsWith('address ')")
 
+	h.unreached(ctx)
+
 	problems, asked := b.take()
 	for _, p := range problems {
-		if !strings.Contains(p, "400 (Bad Request)") { // which was asked for
+		if !strings.Contains(p, "400 (Bad Request)") && !strings.Contains(p, "503 (Service Unavailable)") { // which was asked for
 			t.Errorf("the page complains: %s", p)
 		}
 	}
@@ -196,6 +200,34 @@ func TestPage(t *testing.T) {
 	h.phone(ctx)
 	h.reload(ctx)
 	h.attack(ctx, b)
+}
+
+// unreached checks that of a call which leads nowhere the one cause is told, and
+// all of it to whoever asks.
+func (h *household) unreached(ctx context.Context) {
+	h.t.Helper()
+	key, err := address.GenerateKey()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	nowhere := address.Address{Key: key.Public(), Brokers: []address.Broker{{URL: "tcp://127.0.0.1:1"}}}
+	h.do(ctx, chromedp.SetValue("#target", nowhere.String()), chromedp.Click("#open button"))
+	h.until(ctx, "document.querySelector('.call .how.bad') !== null")
+	var how, steps, chain string
+	h.do(ctx, chromedp.Text(".call .how.bad", &how),
+		chromedp.Evaluate(`(() => {
+			const list = document.querySelector(".call .how.bad").closest(".call").querySelector("ol").cloneNode(true);
+			const chains = [...list.querySelectorAll(".chain")];
+			window.chain = chains.map((c) => c.textContent).join("|");
+			chains.forEach((c) => c.remove());
+			return [...list.children].map((l) => l.textContent).join("|");
+		})()`, &steps), chromedp.Evaluate("window.chain", &chain))
+	if !strings.HasSuffix(how, ": no broker is open") || !strings.Contains(steps, "no broker of the peer reached: no broker is open|") || strings.Contains(how+steps, "127.0.0.1:1:") {
+		h.t.Errorf("%q after %q", how, steps)
+	}
+	if !strings.Contains(chain, "in fullno broker is open: tcp://127.0.0.1:1: connection refused") {
+		h.t.Errorf("in full it is %q", chain)
+	}
 }
 
 // durations checks how they are written.

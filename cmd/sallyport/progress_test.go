@@ -114,3 +114,14 @@ func TestProgressBar(t *testing.T) {
 		}
 	}
 }
+
+// A percentage is told only where it is known.
+func TestStoppedAt(t *testing.T) {
+	var progress transfer.Progress
+	var said bytes.Buffer
+	m := &move{app: &app{err: &said}, progress: &progress}
+	m.tellStopped()
+	if got, want := said.String(), "Stopped. To go on, run the same command again.\n"; got != want || m.done() != 0 {
+		t.Errorf("%q, %d%%", got, m.done())
+	}
+}

@@ -84,11 +84,11 @@ and other events to standard error.`,
 			return err
 		}
 		if err := os.MkdirAll(r.output, 0o777); err != nil {
-			return failed(err, "try --output with another folder", "there is no folder %q, and it can't be made", r.output)
+			return failed(err, "try --output with another folder", "the folder %q can't be made: %s", r.output, reasonOf(err))
 		}
 		var err error
 		if r.root, err = os.OpenRoot(r.output); err != nil {
-			return failed(err, "try --output with another folder", "%q can't be used as a folder", r.output)
+			return failed(err, "try --output with another folder", "%q can't be used as a folder: %s", r.output, reasonOf(err))
 		}
 		defer r.root.Close()
 		begun := time.Now()
@@ -143,7 +143,7 @@ func (r *receiveCommand) byCode(ctx context.Context, words code.Code) error {
 		return failed(err, "look for its window", "this code is in use by another \"sallyport receive\" here")
 	}
 	if err != nil {
-		return failed(err, "", "no key could be made")
+		return failed(err, "try again", "no key could be made: %v", err)
 	}
 	defer p.close()
 	if p.Done {
@@ -177,7 +177,7 @@ func (r *receiveCommand) byCode(ctx context.Context, words code.Code) error {
 	case m.final && !unattended(err):
 		p.drop()
 	case ctx.Err() != nil:
-		r.say("Stopped at %d%%. To go on, run the same command again.", m.done())
+		m.tellStopped()
 	}
 	return err
 }

@@ -54,7 +54,10 @@ func (r *receiveCommand) typed(ctx context.Context) (bool, error) {
 		}()
 	}
 	select {
-	case answer := <-r.answers:
+	case answer, there := <-r.answers:
+		if !there {
+			fmt.Fprintln(r.err) // the end of input moves no cursor
+		}
 		answer = strings.ToLower(strings.TrimSpace(answer))
 		return answer == "y" || answer == "yes", nil
 	case <-ctx.Done():

@@ -62,7 +62,11 @@ func optionsOf(c *cobra.Command) (options [][2]string) {
 		if argument != "" {
 			name += " " + argument
 		}
-		if says := f.DefValue; says != "" && says != "[]" && says != "false" && says != "0" && !strings.Contains(usage, "(default") {
+		says := f.DefValue
+		if f.Value.Type() == "duration" { // 2m0s
+			says = strings.Replace(strings.Replace(says, "m0s", "m", 1), "h0m", "h", 1)
+		}
+		if says != "" && says != "[]" && says != "false" && says != "0" && !strings.Contains(usage, "(default") {
 			usage += " (default: " + says + ")"
 		}
 		options = append(options, [2]string{name, usage})

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -113,7 +112,7 @@ func usage(c *cobra.Command) error {
 		fmt.Fprintf(&b, "\n  %s", c.UseLine())
 	}
 	if c.HasAvailableLocalFlags() {
-		fmt.Fprintf(&b, "\n\nFlags:\n%s", strings.TrimRightFunc(c.LocalFlags().FlagUsagesWrapped(80), unicode.IsSpace))
+		fmt.Fprintf(&b, "\n\nFlags:\n%s", flagUsages(c))
 	}
 	if c.HasExample() {
 		fmt.Fprintf(&b, "\n\nExamples:\n%s", c.Example)

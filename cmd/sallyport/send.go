@@ -230,7 +230,7 @@ func (s *sendCommand) toTarget(ctx context.Context) error {
 	}
 	err = s.move().call(ctx, peer, s.flags.timeout)
 	if ctx.Err() != nil && s.progress.State().Stage > transfer.Meeting {
-		s.say("Stopped at %d%%. To go on, run the same command again.", s.move().done())
+		s.move().tellStopped()
 	}
 	return err
 }

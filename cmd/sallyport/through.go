@@ -114,8 +114,8 @@ func (a *app) tellStep(e api.Event, s *story) {
 	switch {
 	case !a.verbose:
 	case a.json:
-		emit(a.err, stepEvent{"step", e.MS, e.Strategy, e.What})
+		emit(a.err, stepEvent{"step", e.MS, e.Strategy, e.What, e.Error})
 	default:
-		a.say("%9.1f ms  %-8s %s", e.MS, e.Strategy, e.What)
+		a.say("%9.1f ms  %-8s %s", e.MS, e.Strategy, inFull(e.What, e.Error))
 	}
 }

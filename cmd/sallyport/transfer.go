@@ -49,10 +49,26 @@ func (m *move) other() string {
 	return "sender"
 }
 
-// done is how much of it is.
+// done is how much of it has arrived, in percent.
 func (m *move) done() int64 {
 	s := m.progress.State()
-	return percent(s.Bytes, s.Size)
+	if s.Stage == transfer.Meeting {
+		return 0 // of what is not known
+	}
+	return percent(s.Arrived, s.Size)
+}
+
+// stopped says how far it had come, if that is known.
+func (m *move) stopped() string {
+	if s := m.progress.State(); s.Stage < transfer.Moving && s.Arrived == 0 {
+		return "stopped"
+	}
+	return fmt.Sprintf("stopped at %d%%", m.done())
+}
+
+// tellStopped is for whoever stopped it here.
+func (m *move) tellStopped() {
+	m.say("S%s. To go on, run the same command again.", m.stopped()[1:])
 }
 
 // goesOn reports whether another connection may help.
@@ -110,9 +126,9 @@ func (m *move) tellBreak(err error) {
 	case stop != nil && stop.Reason == transfer.Unattended:
 		m.say("Nobody is there to say yes; they can run the same command again with --yes.")
 	case m.coded:
-		m.say("The receiver stopped at %d%%%s. Keeping the code open for %v; they can run the same command again.", m.done(), why, short(againWait))
+		m.say("The receiver %s%s. Keeping the code open for %v; they can run the same command again.", m.stopped(), why, short(againWait))
 	default:
-		m.say("The %s stopped at %d%%%s. Waiting for up to %v; they can run the same command again.", m.other(), m.done(), why, short(againWait))
+		m.say("The %s %s%s. Waiting for up to %v; they can run the same command again.", m.other(), m.stopped(), why, short(againWait))
 	}
 	if m.json {
 		emit(m.err, brokenEvent{"broken", m.done(), pipe.Plainly(err)})
@@ -290,8 +306,12 @@ func (m *move) explain(err error) *failure {
 		return &failure{status: statusFailed, what: fmt.Sprintf("%s; %d%% has arrived", stop.Text, m.done()), hint: "make room and run the same command again; what has arrived is kept"}
 	case errors.As(err, &stop) && !stop.Remote && !m.sending:
 		return &failure{status: statusFailed, what: stop.Text, hint: "try a new code, with --overwrite where files differ, or with another folder for --output"}
+	case errors.As(err, &stop) && stop.Remote && m.sending:
+		return &failure{status: statusFailed, what: stop.Error(), hint: "ask them what is in the way, and run the same command again for another attempt"}
+	case errors.As(err, &stop) && stop.Remote:
+		return &failure{status: statusFailed, what: stop.Error(), hint: "ask the sender to send it again"}
 	case errors.As(err, &stop):
-		return &failure{status: statusFailed, what: stop.Error()}
+		return &failure{status: statusFailed, what: stop.Error(), hint: "run the same command again when nothing changes the files any more"}
 	case errors.As(err, &path), errors.As(err, &link):
 		return &failure{status: statusFailed, what: withoutCalls(err), hint: "try again when the file or folder can be used; what has arrived is kept", cause: err}
 	}

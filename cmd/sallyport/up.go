@@ -128,25 +128,25 @@ func (u *up) leave(ctx context.Context) error {
 	}
 	exe, err := os.Executable()
 	if err != nil {
-		return failed(err, "", "this program can't find itself")
+		return failed(err, "start it by its whole path", "this program can't find itself")
 	}
 	if err := os.MkdirAll(filepath.Dir(files.log), 0o700); err != nil {
-		return failed(err, "", "%v", err)
+		return homeTrouble(err, filepath.Dir(files.log))
 	}
 	log, err := openLog(files.log)
 	if err != nil {
-		return failed(err, "", "the log can't be written: %v", err)
+		return homeTrouble(err, files.log)
 	}
 	defer log.Close()
 	before, err := log.file.Seek(0, io.SeekEnd)
 	if err != nil {
-		return failed(err, "", "the log can't be written: %v", err)
+		return homeTrouble(err, files.log)
 	}
 	c := exec.Command(exe, append(withoutOpen(os.Args[1:]), "--detached")...)
 	c.Stdout, c.Stderr = log.file, log.file
 	detach(c)
 	if err := c.Start(); err != nil {
-		return failed(err, "", "the node can't be started")
+		return failed(err, `try "sallyport up --foreground"`, "the node can't be started in the background: %s", reasonOf(err))
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }() // it outlives us, mostly
@@ -184,7 +184,7 @@ func (u *up) awaitUp(ctx context.Context, files upFiles, pid int, ended <-chan e
 		select {
 		case err := <-ended:
 			if err == nil {
-				err = failed(nil, "", "the node has ended at once; its log is %s", files.log)
+				err = failed(nil, `look into the log, or try "sallyport up --foreground"`, "the node has ended at once; its log is %s", files.log)
 			}
 			return api.Status{}, err
 		case <-ctx.Done():
@@ -240,7 +240,7 @@ func (u *up) tellUp(ctx context.Context, files upFiles, st api.Status) error {
 		fmt.Fprintf(u.out, "Relay:   %s\n", e.Relay)
 	}
 	if e.Link != "" {
-		fmt.Fprintf(u.out, "Page: %s\n", e.Link)
+		fmt.Fprintf(u.out, "Page:    %s\n", e.Link)
 	}
 	if st.Health.Broker != "" {
 		u.say("Warning: no signalling broker answers yet; they are tried again.")

@@ -74,6 +74,10 @@ func (a *app) endForward(ctx context.Context, up *control.Client, name string) e
 	ctx, cancel := context.WithTimeout(ctx, control.AnswerTime)
 	defer cancel()
 	if err := up.Ask(ctx, http.MethodDelete, "/v1/forwards/"+url.PathEscape(name), nil, nil); err != nil {
+		if f := explain(err); strings.HasPrefix(f.hint, "GET ") { // for clients of the API
+			f.hint = `try "sallyport status", which lists them`
+			return f
+		}
 		return err
 	}
 	if a.json {

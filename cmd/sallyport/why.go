@@ -149,7 +149,7 @@ func (d diagnosis) print(w io.Writer, timeline bool) {
 	if timeline && len(d.Timeline) > 0 {
 		b.WriteString("\n")
 		for _, m := range d.Timeline {
-			fmt.Fprintf(&b, "%9.1f ms  %-8s %s\n", m.MS, m.Strategy, strings.ReplaceAll(m.What, "\n", "; "))
+			fmt.Fprintf(&b, "%9.1f ms  %-8s %s\n", m.MS, m.Strategy, inFull(m.What, m.Error))
 		}
 	}
 	_, _ = io.WriteString(w, b.String())

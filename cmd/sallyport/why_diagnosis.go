@@ -37,7 +37,7 @@ func diagnose(e evidence) diagnosis {
 	peer := e.found.Address
 	d.Peer = peer.Key.String()
 	for _, m := range e.timeline {
-		d.Timeline = append(d.Timeline, whyMoment{MS: milliseconds(m.At), Strategy: string(m.Strategy), What: m.What})
+		d.Timeline = append(d.Timeline, whyMoment{MS: milliseconds(m.At), Strategy: string(m.Strategy), What: m.What, Error: m.Chain()})
 	}
 	d.Steps = []whyStep{e.nameStep()}
 	if e.session != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -88,13 +89,22 @@ func (e evidence) brokerStep() whyStep {
 	var theirs *mqtt.BrokersError
 	switch {
 	case e.broker == nil && (errors.As(e.err, &theirs) && theirs.Op == "open" || errors.Is(e.err, signaling.ErrNoBroker)):
-		return stepOf("brokers", stepFailed, "ours are reached, but none on which the peer listens: "+e.err.Error())
+		return stepOf("brokers", stepFailed, "ours are reached, but none on which the peer listens: "+unreached(e.err))
 	case e.broker != nil && e.via != "" && e.via != node.Direct && e.via != node.LAN:
 		return stepOf("brokers", stepOK, "one of the peer's is reached")
 	case e.broker != nil:
 		return stepOf("brokers", stepFailed, fmt.Sprintf("none of %s is reached", list))
 	}
 	return stepOf("brokers", stepOK, "reached, out of "+list)
+}
+
+// unreached is what the brokers met, out of all that a call has.
+func unreached(err error) string {
+	var brokers *mqtt.BrokersError
+	if errors.As(err, &brokers) {
+		return brokers.Error()
+	}
+	return signaling.ErrNoBroker.Error()
 }
 
 // signalStep is about the messages to the peer.
@@ -145,6 +155,11 @@ func (e evidence) planStep() whyStep {
 	if errors.As(e.err, &impossible) {
 		return stepOf("plan", stepFailed, impossible.Error())
 	}
+	for _, m := range e.timeline { // of what was connected otherwise
+		if m.Strategy == node.Punch && errors.As(m.Err, &impossible) {
+			return stepOf("plan", stepFailed, impossible.Error())
+		}
+	}
 	for _, m := range e.timeline {
 		if m.Strategy == node.Punch && !strings.HasPrefix(m.What, "ended: ") {
 			return stepOf("plan", stepOK, m.What)
@@ -182,9 +197,20 @@ func (e evidence) strategyStep(s node.Strategy) whyStep {
 		}
 	}
 	for _, m := range slices.Backward(e.timeline) {
-		if m.Strategy == s {
-			return stepOf(name, stepSkipped, strings.TrimPrefix(m.What, "ended: not tried: "))
+		if m.Strategy != s {
+			continue
 		}
+		what, ended := strings.CutPrefix(m.What, "ended: ")
+		what, moot := strings.CutPrefix(what, "not tried: ")
+		switch {
+		case e.via != "" && errors.Is(m.Err, context.Canceled):
+			return stepOf(name, stepSkipped, "another way was faster")
+		case e.via != "" && !ended:
+			return stepOf(name, stepSkipped, "another way was faster")
+		case ended && !moot:
+			return stepOf(name, stepFailed, what)
+		}
+		return stepOf(name, stepSkipped, what)
 	}
 	if e.via != "" {
 		return stepOf(name, stepSkipped, "another way was faster")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
@@ -48,9 +49,13 @@ func TestDiagnose(t *testing.T) {
 	unsignalled := failing(statusNoNetwork, node.Failure{Strategy: node.Punch, Err: noBroker})
 	unsignalled.broker = noBroker
 	theirs := failing(statusNoNetwork, node.Failure{Strategy: node.Punch, Err: noBroker})
+	cannot := &punch.ImpossibleError{Caller: punch.Side{NAT: nat.Symmetric}, Callee: punch.Side{NAT: nat.Symmetric}}
+	relayed := base
+	relayed.via, relayed.remote, relayed.took = node.Relay, "198.51.100.9:3480", 120*time.Millisecond
+	relayed.timeline = []node.Event{{Strategy: node.Punch, What: "ended: " + cannot.Error(), Err: cannot}, {Strategy: node.Direct, What: "ended: context canceled", Err: context.Canceled}, {At: time.Second, Strategy: node.Relay, What: "proven"}}
 	fine := base
 	fine.via, fine.remote, fine.took = node.Punch, "198.51.100.9:4001", 120*time.Millisecond
-	fine.timeline = []node.Event{{Strategy: node.Punch, What: "standing, both mappings stand"}, {At: time.Second, Strategy: node.Punch, What: "proven"}}
+	fine.timeline = []node.Event{{Strategy: node.Reverse, What: "asking the peer to dial us"}, {Strategy: node.Punch, What: "standing, both mappings stand"}, {At: time.Second, Strategy: node.Punch, What: "proven"}}
 	switchedOff := fine
 	switchedOff.timeline = append([]node.Event{{Strategy: node.LAN, What: "ended: not tried: switched off here"}}, fine.timeline...)
 	unplugged := failing(statusNoNetwork, node.Failure{Strategy: node.Punch, Err: noBroker})
@@ -62,8 +67,9 @@ func TestDiagnose(t *testing.T) {
 		status int
 		has    []string // in what is printed
 	}{
-		"fine":           {fine, "", 0, []string{"A connection is possible: with 198.51.100.9:4001, through the NATs", "plan       ok      standing", "signal     ok", "lan        -       another way was faster"}},
+		"fine":           {fine, "", 0, []string{"A connection is possible: with 198.51.100.9:4001, through the NATs", "plan       ok      standing", "signal     ok", "lan        -       another way was faster", "reverse    -       another way was faster"}},
 		"no lan":         {switchedOff, "", 0, []string{"lan        -       switched off here\n"}},
+		"relayed":        {relayed, "", 0, []string{"plan       FAILED  no port can be predicted: our NAT is", "punch      FAILED  no port can be predicted", "direct     -       another way was faster"}},
 		"bad address":    {evidence{target: "x", naming: &failure{status: statusMisused, what: "no", hint: "copy it"}}, "name", statusMisused, []string{"What would help: copy it."}},
 		"unplugged":      {unplugged, "network", statusNoNetwork, []string{"no address on any network"}},
 		"no network":     {offline, "network", statusNoNetwork, []string{"192.168.1.10: nothing outside answers", "stun       FAILED"}},
@@ -74,7 +80,7 @@ func TestDiagnose(t *testing.T) {
 		"refused":        {refused, "admission", statusRefused, []string{"the peer refuses this node", "direct     ok"}},
 		"refused signal": {failing(statusRefused, node.Failure{Strategy: node.Punch, Err: &signaling.RefusedError{By: peer.Key, Reason: signaling.RefusedPolicy}}), "admission", statusRefused, nil},
 		"clock":          {failing(statusFailed, node.Failure{Strategy: node.Reverse, Err: &signaling.RefusedError{By: peer.Key, Reason: signaling.RefusedClock, Offset: -3 * time.Hour}}), "signal", statusFailed, []string{"the two clocks are 3h0m0s apart", "What would help: set the clocks"}},
-		"impossible":     {failing(statusFailed, node.Failure{Strategy: node.Direct, Err: errors.New("no answer")}, node.Failure{Strategy: node.Punch, Err: &punch.ImpossibleError{Caller: punch.Side{NAT: nat.Symmetric}, Callee: punch.Side{NAT: nat.Symmetric}}}), "plan", statusFailed, []string{"No connection: no port can be predicted", "random ports", "forward a TCP port"}},
+		"impossible":     {failing(statusFailed, node.Failure{Strategy: node.Direct, Err: errors.New("no answer")}, node.Failure{Strategy: node.Punch, Err: cannot}), "plan", statusFailed, []string{"No connection: no port can be predicted", "random ports", "forward a TCP port"}},
 	} {
 		d := diagnose(c.e)
 		var text bytes.Buffer

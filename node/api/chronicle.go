@@ -108,9 +108,9 @@ func eventOf(what node.Happening) Event {
 	case node.CallBegun:
 		return Event{Event: "call", Call: h.Call, Peer: h.Peer.String(), Purpose: string(h.Purpose)}
 	case node.CallStep:
-		return Event{Event: "step", Call: h.Call, Peer: h.Peer.String(), Strategy: string(h.Step.Strategy), What: h.Step.What, MS: milliseconds(h.Step.At)}
+		return Event{Event: "step", Call: h.Call, Peer: h.Peer.String(), Strategy: string(h.Step.Strategy), What: h.Step.What, Error: h.Step.Chain(), MS: milliseconds(h.Step.At)}
 	case node.CallEnded:
-		return Event{Event: "call_ended", Call: h.Call, Peer: h.Peer.String(), Via: string(h.Via), MS: milliseconds(h.Took), Error: errorText(h.Err)}
+		return Event{Event: "call_ended", Call: h.Call, Peer: h.Peer.String(), Via: string(h.Via), MS: milliseconds(h.Took), What: h.What, Error: errorText(h.Err)}
 	case node.Connected:
 		return Event{Event: "connected", Session: h.Session, Peer: h.Peer.String(), Ours: h.Opener, Via: string(h.Via), By: idOf(h.By), Remote: h.Remote.String()}
 	case node.PathLost:

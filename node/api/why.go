@@ -46,6 +46,7 @@ type WhyMoment struct {
 	MS       float64 `json:"ms"`
 	Strategy string  `json:"strategy,omitempty"`
 	What     string  `json:"what"`
+	Error    string  `json:"error,omitempty"` // all of an error that What is but a part of
 }
 
 // why calls a peer anew, whether or not there is a session with it, and says what

@@ -160,6 +160,8 @@ func TestHostileReceiver(t *testing.T) {
 		"done before the start":    {say(hi, frame(kindDone)), "in an answer"},
 		"an offer of its own":      {say(hi, entry("x", 1)), "in an answer"},
 		"a text for terminals":     {say(hi, frame(kindStop, append([]byte{byte(Impossible)}, "\x1b[31mred"...)...)), "ended the transfer: [31mred"},
+		"more than there is":       {say(hi, frame(kindGo), frame(kindArrived, 1, 0, 0, 0, 0, 0, 0, 0)), "bytes have arrived, of"},
+		"half a number":            {say(hi, frame(kindArrived, 0)), "1 bytes for a number"},
 		"no reason":                {say(hi, frame(kindStop)), "without a reason"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,10 +9,12 @@
 //	HELLO  version
 //	                                ENTRY  one file or folder, repeated
 //	                                OFFERED
+//	ARRIVED  bytes
 //	HAVE   hashes of what is here
 //	GO
 //	                                FILE   number, from which byte on
 //	                                DATA   a block, repeated
+//	ARRIVED  bytes, now and then
 //	                                END    hash of the file
 //	                                … the next file
 //	                                FINISH
@@ -27,6 +29,8 @@
 //	        more such frames for a file of more than MaxHashes blocks
 //	FILE    number of the entry (4) ‖ first byte that follows (8)
 //	DATA    1 MiB, less only at the end of a file
+//	ARRIVED bytes that the receiver has of all files (8), with those that were
+//	        there before
 //	END     SHA-256("sallyport file 1" 0x00 ‖ size (8) ‖ hashes of all blocks)
 //	STOP    reason (1) ‖ text for a person (at most 200 bytes of UTF-8)
 //

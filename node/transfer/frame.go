@@ -46,12 +46,14 @@ const (
 	kindFinish
 	kindDone
 	kindStop
+	kindArrived
 )
 
 // longest is what a payload of each type has at most.
 var longest = map[kind]int{
 	kindHello: len(hello), kindEntry: maxEntrySize, kindHave: 4 + MaxHashes*sumSize,
 	kindFile: 4 + 8, kindData: Block, kindEnd: sumSize, kindStop: 1 + maxReason,
+	kindArrived: 8,
 	kindOffered: 0, kindGo: 0, kindFinish: 0, kindDone: 0,
 }
 

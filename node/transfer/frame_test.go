@@ -107,6 +107,7 @@ func FuzzSend(f *testing.F) {
 	sum := sumOf("hello")
 	f.Add(say(hi, frame(kindGo), frame(kindDone)))
 	f.Add(say(hi, frame(kindHave, append([]byte{0, 0, 0, 0}, sum[:]...)...), frame(kindGo), frame(kindDone)))
+	f.Add(say(hi, frame(kindGo), frame(kindArrived, make([]byte, 8)...), frame(kindDone)))
 	f.Add(say(hi, frame(kindStop, 1, 'n', 'o')))
 	f.Fuzz(func(t *testing.T, heard []byte) {
 		err := Sender{Source: src}.Send(t.Context(), script{Reader: bytes.NewReader(heard)})

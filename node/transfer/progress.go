@@ -13,12 +13,16 @@ type Progress struct {
 // need not be sent count as done.
 type State struct {
 	Stage Stage
-	Bytes int64  // done
-	Size  int64  // of all
-	Here  int64  // of Bytes, what was there before and was verified
-	Files int    // done
-	Count int    // of all
-	Name  string // of the file under way
+	Bytes int64 // done
+	Size  int64 // of all
+	Here  int64 // of Bytes, what was there before and was verified
+	// Arrived is what the receiver has of all files, those whose turn has not come
+	// included; a sender knows it from what it was told last. Bytes that a sender
+	// counts may still be on their way.
+	Arrived int64
+	Files   int    // done
+	Count   int    // of all
+	Name    string // of the file under way
 }
 
 // Stage is what a transfer is at.
@@ -66,5 +70,7 @@ func (p *Progress) file(name string, here int64) {
 }
 
 func (p *Progress) moved(bytes int) { p.update(func(n *State) { n.Bytes += int64(bytes) }) }
+
+func (p *Progress) arrived(bytes int64) { p.update(func(n *State) { n.Arrived = bytes }) }
 
 func (p *Progress) fileDone() { p.update(func(n *State) { n.Files++ }) }

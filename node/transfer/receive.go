@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync/atomic"
+	"time"
 )
 
 // Receiver says where what arrives goes. Root is needed.
@@ -36,7 +38,29 @@ func (r Receiver) Receive(ctx context.Context, conn net.Conn) (Offer, error) {
 	g := &receiving{wire: newWire(ctx, conn), Receiver: r}
 	defer g.close()
 	err := g.run()
+	if err != nil && g.mill != nil {
+		_ = g.putArrived() // goes with the reason, if that goes
+	}
 	return g.offer, g.bye(err)
+}
+
+// tellEvery is how often a sender is told at most of what has arrived.
+const tellEvery = 100 * time.Millisecond
+
+// tell tells the sender what has arrived, unless it was told just now.
+func (g *receiving) tell() error {
+	if time.Since(g.told) < tellEvery {
+		return nil
+	}
+	if err := g.putArrived(); err != nil {
+		return err
+	}
+	return g.w.Flush()
+}
+
+func (g *receiving) putArrived() error {
+	g.told = time.Now()
+	return g.put(kindArrived, binary.BigEndian.AppendUint64(nil, uint64(g.arrived.Load())))
 }
 
 // Refuse tells a sender at once that nothing can be received.
@@ -56,6 +80,9 @@ type receiving struct {
 	mill  *mill
 	into  *os.File // of the file under way
 	at    int64    // where its next block goes
+
+	arrived atomic.Int64 // bytes of all files, with those that were there
+	told    time.Time    // when the sender was told of them
 }
 
 func (g *receiving) run() error {
@@ -163,6 +190,7 @@ func (g *receiving) inspect() error {
 		}
 		g.items = append(g.items, it)
 		held += it.held()
+		g.count(it.held())
 		if !it.whole {
 			missing += e.Size - it.held()
 		}
@@ -207,8 +235,14 @@ func (g *receiving) hash(it *item, local string, n int64) error {
 	return g.mill.settle()
 }
 
+// count adds to what has arrived.
+func (g *receiving) count(bytes int64) { g.Progress.arrived(g.arrived.Add(bytes)) }
+
 // answer says what is here, and that we want the rest.
 func (g *receiving) answer() error {
+	if err := g.putArrived(); err != nil {
+		return err
+	}
 	for _, it := range g.items {
 		number := binary.BigEndian.AppendUint32(nil, uint32(it.index))
 		for rest := it.have; len(rest) > 0; {
@@ -246,9 +280,10 @@ func (g *receiving) write(b []byte) error {
 	if g.into == nil {
 		return nil // only hashed
 	}
-	_, err := g.into.WriteAt(b, g.at)
-	g.at += int64(len(b))
-	g.Progress.moved(len(b))
+	n, err := g.into.WriteAt(b, g.at)
+	g.at += int64(n)
+	g.count(int64(n))
+	g.Progress.moved(n)
 	return err
 }
 
@@ -270,6 +305,7 @@ func (g *receiving) file(it *item) error {
 		return differs(it.Path)
 	}
 	g.Progress.file(it.Path, from)
+	g.count(from - it.held()) // less where some of it was not as it should be
 	hashes := newRooter(g.mill, it.Size, it.have[:blocks(from)])
 	it.have = nil
 	if !there {
@@ -298,6 +334,10 @@ func (g *receiving) file(it *item) error {
 		if g.mill.failure() != nil {
 			break
 		}
+		if err := g.tell(); err != nil {
+			_ = g.mill.settle()
+			return err
+		}
 	}
 	whole, err := hashes.root()
 	if err != nil {
@@ -318,5 +358,5 @@ func (g *receiving) file(it *item) error {
 		}
 	}
 	g.Progress.fileDone()
-	return nil
+	return g.tell()
 }

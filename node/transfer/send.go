@@ -72,10 +72,7 @@ func (s *sending) run() error {
 	heard := make(chan error, 1)
 	var listening sync.WaitGroup
 	listening.Go(func() {
-		k, _, err := s.next()
-		if err == nil && (k != kindDone || !s.ended.Load()) {
-			err = broken("type %d while it receives", k)
-		}
+		err := s.hear()
 		if err != nil {
 			s.cancel()
 		}
@@ -96,9 +93,45 @@ func (s *sending) run() error {
 		return said // explains more than a write that failed
 	}
 	if err == nil {
+		s.progress.arrived(s.src.Offer.Size())
 		s.progress.stage(Complete)
 	}
 	return err
+}
+
+// hear takes in what has arrived, until the receiver has everything.
+func (s *sending) hear() error {
+	for {
+		k, n, err := s.next()
+		switch {
+		case err != nil:
+			return err
+		case k == kindDone && s.ended.Load():
+			return nil
+		case k != kindArrived:
+			return broken("type %d while it receives", k)
+		}
+		if err := s.arrived(n); err != nil {
+			return err
+		}
+	}
+}
+
+// arrived reads the rest of an ARRIVED.
+func (s *sending) arrived(n int) error {
+	if n != 8 {
+		return broken("%d bytes for a number of bytes", n)
+	}
+	b, err := s.payload(n)
+	if err != nil {
+		return err
+	}
+	size, arrived := s.src.Offer.Size(), binary.BigEndian.Uint64(b)
+	if arrived > uint64(size) {
+		return broken("%d bytes have arrived, of %d", arrived, size)
+	}
+	s.progress.arrived(int64(arrived))
+	return nil
 }
 
 // meet waits for the receiver's first words.
@@ -144,6 +177,12 @@ func (s *sending) compare() error {
 		}
 		if k == kindGo {
 			return nil
+		}
+		if k == kindArrived {
+			if err := s.arrived(n); err != nil {
+				return err
+			}
+			continue
 		}
 		if k != kindHave || n < 4+sumSize || (n-4)%sumSize != 0 {
 			return broken("type %d and %d bytes in an answer", k, n)

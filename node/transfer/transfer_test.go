@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -173,7 +175,7 @@ func TestFolder(t *testing.T) {
 		t.Fatal(sent, received)
 	}
 	same(t, top, filepath.Join(dir, "top"))
-	if s := p.State(); s.Stage != Complete || s.Bytes != s.Size || s.Files != s.Count || s.Here != 0 || s.Files != 8 {
+	if s := p.State(); s.Stage != Complete || s.Bytes != s.Size || s.Arrived != s.Size || s.Files != s.Count || s.Here != 0 || s.Files != 8 {
 		t.Errorf("%+v", s)
 	}
 	// Once more: nothing needs to be sent.
@@ -208,9 +210,13 @@ func TestResume(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root, dir := target(t)
 			write(t, filepath.Join(dir, "big"+partSuffix), c.part)
-			p, sent, received := run(t, scan(t, from), Receiver{Root: root})
+			q := &Progress{}
+			p, sent, received := run(t, scan(t, from), Receiver{Root: root, Progress: q})
 			if sent != nil || received != nil {
 				t.Fatal(sent, received)
+			}
+			if s := q.State(); s.Arrived != s.Size {
+				t.Errorf("%d bytes have arrived, of %d", s.Arrived, s.Size)
 			}
 			if s := p.State(); s.Here != c.here {
 				t.Errorf("%d bytes were taken for good, and %d are", s.Here, c.here)
@@ -278,10 +284,10 @@ func TestInterrupted(t *testing.T) {
 		if !sender {
 			mine, theirs = theirs, mine
 		}
-		p := &Progress{}
+		p, q := &Progress{}, &Progress{}
 		done := make(chan error, 1)
 		go func() {
-			err := Sender{Source: scan(t, from)}.Send(mine, a)
+			err := Sender{Source: scan(t, from), Progress: q}.Send(mine, a)
 			leave(a)
 			done <- err
 		}()
@@ -296,7 +302,45 @@ func TestInterrupted(t *testing.T) {
 		if !errors.Is(sent, context.Canceled) || !errors.As(received, &stop) || stop.Reason != Paused || !stop.Remote {
 			t.Errorf("sender %v: %v, and the other %v", sender, sent, received)
 		}
+		if got, told := p.State().Arrived, q.State().Arrived; !sender && (got != told || got != p.State().Bytes) || told > got {
+			t.Errorf("sender %v: %d bytes have arrived, and the sender knows of %d", sender, got, told)
+		}
 		cancel()
+	}
+}
+
+// TestArrived has a receiver stop before it has read anything of a file that was
+// sent as a whole.
+func TestArrived(t *testing.T) {
+	from := filepath.Join(t.TempDir(), "small")
+	write(t, from, noise(1000))
+	a, b := pair(t)
+	p := &Progress{}
+	done := make(chan error, 1)
+	go func() {
+		err := Sender{Source: scan(t, from), Progress: p}.Send(t.Context(), a)
+		leave(a)
+		done <- err
+	}()
+	w := newWire(t.Context(), b)
+	defer w.close()
+	if err := errors.Join(w.put(kindHello, []byte(hello)), w.put(kindGo), w.w.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	for p.State().Bytes < 1000 { // it is all on its way
+		runtime.Gosched()
+	}
+	if got := p.State().Arrived; got != 0 {
+		t.Errorf("%d bytes are said to have arrived", got)
+	}
+	if err := w.put(kindArrived, binary.BigEndian.AppendUint64(nil, 400)); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.bye(&StopError{Reason: Paused})
+	leave(b)
+	var stop *StopError
+	if err := <-done; !errors.As(err, &stop) || !stop.Remote || p.State().Arrived != 400 {
+		t.Errorf("%v, %+v", err, p.State())
 	}
 }
 
@@ -328,6 +372,7 @@ func TestRefusals(t *testing.T) {
 		reason  Reason
 	}{
 		"a person says no": {nil, Receiver{Accept: func(context.Context, Offer) error { return &StopError{Reason: Declined} }}, "it said no", Declined},
+		"room for less":    {func(dir string) { write(t, filepath.Join(dir, "x"+partSuffix), make([]byte, Block)) }, Receiver{Free: func() (uint64, error) { return 100, nil }}, "there is room for 0 MB, and 2 MB are missing", Paused},
 		"no room":          {nil, Receiver{Free: func() (uint64, error) { return 100, nil }}, "there is room for 0 MB, and 3 MB are missing", Impossible},
 		"another file":     {func(dir string) { write(t, filepath.Join(dir, "x"), other) }, Receiver{}, `"x" is there already, and differs`, Impossible},
 		"a shorter file":   {func(dir string) { write(t, filepath.Join(dir, "x"), other[:5]) }, Receiver{}, `"x" is there already, and differs`, Impossible},

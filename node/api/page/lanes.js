@@ -5,6 +5,11 @@ import { svg, html, ms, short } from "/draw.js";
 const lanes = ["signalling", "lan", "direct", "reverse", "punch", "relay"];
 const left = 90, height = 24;
 
+// chain is all of an error, for whoever asks, where a step tells but its cause.
+function chain(s) {
+  return s.error && s.error !== s.what ? [html("details", { class: "chain" }, html("summary", {}, "in full"), s.error)] : [];
+}
+
 export class Call {
   constructor(e) {
     this.id = e.call;
@@ -46,8 +51,9 @@ export class Call {
     const y = used.length * height + 14;
     g.append(svg("text", { class: "soft", x: left, y }, "0"), svg("text", { class: "soft", x: left + width, y, "text-anchor": "end" }, ms(took)));
     const why = { connect: "", rescue: ", to rescue a session", improve: ", for something better than a relay", relay: ", for a circuit" }[this.purpose] ?? "";
-    const how = !this.end ? "under way" : this.end.error ? this.end.error : `connected by ${this.end.via} in ${ms(this.end.ms)}`;
-    this.list.append(...this.steps.slice(this.list.children.length).map((s) => html("li", {}, `${ms(s.ms)} ${s.strategy || "signalling"}: ${s.what}`)));
+    const how = !this.end ? "under way" : this.end.error ? this.end.what : `connected by ${this.end.via} in ${ms(this.end.ms)}`;
+    const all = this.end?.error ? [...this.steps, { ...this.end, strategy: "in the end" }] : this.steps;
+    this.list.append(...all.slice(this.list.children.length).map((s) => html("li", {}, `${ms(s.ms)} ${s.strategy || "signalling"}: ${s.what}`, ...chain(s))));
     this.head.replaceChildren(html("h3", {}, `To ${short(this.peer)}${why}`), html("p", { class: "how" + (this.end?.error ? " bad" : "") }, how), g);
   }
 }

@@ -37,7 +37,6 @@ type Error struct {
 	hint    string
 	unknown string // the key that there is not
 	known   []string
-	cause   error
 }
 
 func (e *Error) Error() string { return e.what }
@@ -49,35 +48,28 @@ func (e *Error) Hint() string { return e.hint }
 // error is another one.
 func (e *Error) Unknown() (key string, known []string) { return e.unknown, e.known }
 
-func (e *Error) Unwrap() error { return e.cause }
-
 func misused(hint, format string, args ...any) error {
 	return &Error{what: fmt.Sprintf(format, args...), hint: hint}
 }
 
 // Read sets the flags that the file at path names and that are not Changed yet. A
-// file of more than 64 kB, or with a line of more than 1 kB, is refused. Its errors are
-// all an *Error; one of the file system's can be told by errors.Is. Flags that stand
+// file of more than 64 kB, or with a line of more than 1 kB, is refused. A file that
+// can't be read is the file system's error; every other is an *Error. Flags that stand
 // before a bad line are set.
 func Read(path string, keys Keys) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return unread(err)
+		return err
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err != nil {
-		return unread(err)
+		return err
 	}
 	if len(text) > maxConfig {
-		return misused("", "%s has more than %d bytes", path, maxConfig)
+		return misused("try a file as \"sallyport config init\" writes it", "%s has more than %d bytes", path, maxConfig)
 	}
 	return Apply(path, string(text), keys)
-}
-
-// unread is a configuration file that can't be read.
-func unread(err error) error {
-	return &Error{what: fmt.Sprintf("the configuration can't be read: %v", err), cause: err}
 }
 
 // Apply is Read for the text of a file; path is for its errors only.
@@ -85,7 +77,7 @@ func Apply(path, text string, keys Keys) error {
 	number := 0
 	for line := range strings.Lines(text) {
 		if number++; len(line) > maxConfigLine {
-			return misused("", "%s, line %d: longer than %d bytes", path, number, maxConfigLine)
+			return misused("divide it into several lines", "%s, line %d: longer than %d bytes", path, number, maxConfigLine)
 		}
 	}
 	var file map[string]toml.Primitive
@@ -118,6 +110,9 @@ func Apply(path, text string, keys Keys) error {
 
 func configError(path string, err error, hint string) error {
 	var parse toml.ParseError
+	if hint == "" {
+		hint = "correct that line, or take it out"
+	}
 	if !errors.As(err, &parse) {
 		return misused(hint, "%s: %v", path, err)
 	}
@@ -168,7 +163,8 @@ func (k *configKey) UnmarshalTOML(value any) error {
 		return list.Replace(texts)
 	}
 	if err := flag.Value.Set(texts[0]); err != nil {
-		return fmt.Errorf("%q: %v", k.name, err)
+		k.hint = "try a value as the flag --" + k.name + " takes it"
+		return fmt.Errorf("%q: %q is not %s", k.name, texts[0], Wanted(flag))
 	}
 	flag.Changed = true
 	return nil
@@ -183,4 +179,19 @@ func (k Keys) names() []string {
 		}
 	})
 	return names
+}
+
+// Wanted says what a flag takes, as "a number".
+func Wanted(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "duration":
+		return "a time, such as 90s or 10m"
+	case "uint16":
+		return "a number from 0 to 65535"
+	case "bool":
+		return "true or false"
+	case "stringSlice":
+		return "a list with commas between, and its quotes closed"
+	}
+	return "a number"
 }

@@ -22,7 +22,7 @@ func Example(command string, flags *pflag.FlagSet, except []string) string {
 		}
 		_, usage := pflag.UnquoteUsage(flag)
 		b.WriteString("\n")
-		for _, line := range wrapped(usage, 76) {
+		for _, line := range Wrap(usage, 76) {
 			b.WriteString("# " + line + "\n")
 		}
 		if !flag.Changed {
@@ -64,9 +64,9 @@ func Value(flag *pflag.Flag) any {
 	return flag.Value.String()
 }
 
-// wrapped breaks a text between words into lines of at most width bytes, where
+// Wrap breaks a text between words into lines of at most width bytes, where
 // words allow it.
-func wrapped(text string, width int) []string {
+func Wrap(text string, width int) []string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(text) {

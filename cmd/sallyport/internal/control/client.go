@@ -93,7 +93,7 @@ func (c *Client) Ask(ctx context.Context, method, path string, body, into any) e
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return failed(err, "try sallyport down, and sallyport up again", "the node in the background does not answer")
+		return failed(err, `try "sallyport down", and "sallyport up" again`, "the node in the background does not answer")
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 400 {
@@ -104,7 +104,7 @@ func (c *Client) Ask(ctx context.Context, method, path string, body, into any) e
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	if err != nil {
-		return failed(err, "", "the node in the background has gone away")
+		return failed(err, `try "sallyport status"`, "the node in the background has gone away")
 	}
 	return json.Unmarshal(text, into)
 }
@@ -114,7 +114,7 @@ func (c *Client) refusal(resp *http.Response) error {
 	var p api.Problem
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return failed(err, "", "the node in the background has gone away")
+		return failed(err, `try "sallyport status"`, "the node in the background has gone away")
 	}
 	if json.Unmarshal(text, &p) != nil || p.Error == "" {
 		p = api.Problem{Error: fmt.Sprintf("the node in the background answers %s", resp.Status), Code: api.Failed}
@@ -130,7 +130,7 @@ func (c *Client) Status(ctx context.Context) (st api.Status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
 	if err = c.Ask(ctx, http.MethodGet, "/v1/status", nil, &st); errors.Is(err, context.DeadlineExceeded) {
-		err = failed(err, "try sallyport down, and sallyport up again", "the node in the background does not answer")
+		err = failed(err, `try "sallyport down", and "sallyport up" again`, "the node in the background does not answer")
 	}
 	return st, err
 }

@@ -35,7 +35,7 @@ func (c *Client) Tunnel(ctx context.Context, peer address.Key, held api.Connecti
 	dialer := websocket.Dialer{NetDialContext: c.dial, HandshakeTimeout: AnswerTime}
 	ws, _, err := dialer.DialContext(ctx, "ws://sallyport/v1/connections/"+held.Name+"/tunnel", nil)
 	if err != nil {
-		return nil, failed(err, "", "the node in the background has lost the connection")
+		return nil, failed(err, "try again", "the node in the background has lost the connection")
 	}
 	took := time.Duration(held.TookMS * float64(time.Millisecond))
 	return &Conn{ws: ws, Path: c.watch(held), peer: peer, took: took}, nil
