@@ -17,8 +17,6 @@ const (
 	sniffTimeout = 5 * time.Second
 	// nominationTimeout is how long a proven link waits to be chosen.
 	nominationTimeout = 5 * time.Second
-	// maxUnproven is how many accepted connections may be unproven at once.
-	maxUnproven = 256
 	// pingIdle ends an echo that nobody uses.
 	pingIdle = 2 * time.Minute
 )
@@ -43,15 +41,14 @@ func (n *Node) serve(l net.Listener) {
 
 // welcome takes over an accepted connection, of which nothing is known yet.
 func (n *Node) welcome(conn net.Conn) {
-	select {
-	case n.unproven <- struct{}{}:
-	default:
+	leave, ok := n.hall.enter(conn.RemoteAddr())
+	if !ok {
 		reset(conn)
 		_ = conn.Close()
 		return
 	}
 	n.all.Go(func() {
-		defer func() { <-n.unproven }()
+		defer leave()
 		n.receive(conn)
 	})
 }
@@ -82,22 +79,33 @@ func (n *Node) receive(conn net.Conn) {
 		_ = c.prove(n.ctx, via, plain)
 		return
 	}
-	_ = n.prove(n.ctx, plain)
+	if l, err := n.proof(n.ctx, plain); err == nil {
+		stop() // what is admitted outlives the node
+		n.await(l)
+	}
 }
 
-// prove runs the TLS server over a connection of which we are the callee, and
-// leaves the proven link to wait for its nomination.
+// prove proves a connection that we dialled, and leaves the link to wait for its
+// nomination.
 func (n *Node) prove(ctx context.Context, conn net.Conn) error {
+	l, err := n.proof(ctx, conn)
+	if err == nil {
+		n.all.Go(func() { n.await(l) })
+	}
+	return err
+}
+
+// proof runs the TLS server over a connection of which we are the callee.
+func (n *Node) proof(ctx context.Context, conn net.Conn) (*link.Link, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	conn = n.tuples.hold(conn)
 	l, err := link.Server(ctx, conn, n.identity)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	linger(conn)
-	n.all.Go(func() { n.await(l) })
-	return nil
+	return l, nil
 }
 
 // await takes the nomination of a link. Only here, behind a returned handshake,
@@ -135,7 +143,7 @@ func (n *Node) await(l *link.Link) {
 		n.resume(conn)
 		return
 	}
-	if _, err := n.begin(conn, id, acceptedVia(conn), nil); err != nil {
+	if _, err := n.begin(conn, id, acceptedVia(conn), nil, session.Application); err != nil {
 		n.log.Info("no session", "peer", l.Peer().Short(), "error", err)
 	}
 }

@@ -60,7 +60,7 @@ func startSpy(t *testing.T, cfg node.Config) *spy {
 
 // serve begins a session with who has dialled.
 func (s *spy) serve(conn net.Conn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	l, err := link.Server(ctx, conn, s.identity)
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *spy) serve(conn net.Conn) error {
 	s.mu.Lock()
 	s.dialled = append(s.dialled, l.Peer())
 	s.mu.Unlock()
-	attempt, _, err := l.Nomination(time.Now().Add(10 * time.Second))
+	attempt, _, err := l.Nomination(time.Now().Add(time.Minute))
 	if err != nil {
 		return err
 	}
@@ -84,19 +84,19 @@ func (s *spy) serve(conn net.Conn) error {
 	return err
 }
 
-// session begins one with a node on loopback.
-func (s *spy) session(text string) *session.Session {
+// session begins one with a node on loopback, with a stream for a circuit.
+func (s *spy) session(text string) (*session.Session, *session.Stream) {
 	s.t.Helper()
 	c, err := dialLink(s.t, shortly(s.t), s.identity, text).Nominate([16]byte{7}, link.Session)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	x, err := session.New(c, session.Config{Opener: true, Attempt: [16]byte{7}})
+	x, first, err := session.Begin(c, session.Config{Opener: true, Attempt: [16]byte{7}}, session.Circuit)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = x.Close() })
-	return x
+	return x, first
 }
 
 // overheard writes what is read down.

@@ -66,7 +66,7 @@ func reached(t testing.TB, a, b *node.Node, accepted <-chan net.Conn) (near, far
 	case conn := <-accepted:
 		t.Cleanup(func() { conn.Close() })
 		return c, conn.(*node.Conn)
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nothing is accepted")
 	}
 	return nil, nil
@@ -79,7 +79,7 @@ func carries(t testing.TB, from, to *node.Conn, data []byte) {
 	wrote := make(chan error, 1)
 	go func() { _, err := from.Write(data); wrote <- err }()
 	got := make([]byte, len(data))
-	_ = to.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_ = to.SetReadDeadline(time.Now().Add(time.Minute))
 	if n, err := io.ReadFull(to, got); err != nil || !bytes.Equal(got, data) {
 		t.Fatalf("%d bytes of %d came, or others: %v", n, len(data), err)
 	}
@@ -149,10 +149,8 @@ func TestCircuitShowsCiphertextOnly(t *testing.T) {
 			spied <- errors.New("another request came")
 			return
 		}
-		far, err := s.session(r.Address.String()).Open(session.Circuit)
-		if err == nil {
-			err = circuit.Ask(context.Background(), far, circuit.Request{Op: circuit.From, Node: near.Peer()})
-		}
+		_, far := s.session(r.Address.String())
+		err = circuit.Ask(context.Background(), far, circuit.Request{Op: circuit.From, Node: near.Peer()})
 		if err = errors.Join(err, circuit.Answer(near, circuit.Joined)); err == nil {
 			var back bytes.Buffer
 			_, _ = circuit.Splice(context.Background(), overheard{near, &s.seen}, overheard{far, &back}, circuit.Limits{}.WithDefaults())
@@ -183,12 +181,9 @@ func TestCircuitUnannounced(t *testing.T) {
 			mine.Admission = &admission
 			b := start(t, mine)
 			accepted := accepting(t, b)
-			far, err := s.session(b.Addr().String()).Open(session.Circuit)
-			if err != nil {
-				t.Fatal(err)
-			}
+			_, far := s.session(b.Addr().String())
 			var no *circuit.Error
-			err = circuit.Ask(shortly(t), far, circuit.Request{Op: circuit.From, Node: newNodeKey(t).Public()})
+			err := circuit.Ask(shortly(t), far, circuit.Request{Op: circuit.From, Node: newNodeKey(t).Public()})
 			if !errors.As(err, &no) || no.Status != circuit.Refused {
 				t.Errorf("it is answered %v", err)
 			}
@@ -200,7 +195,7 @@ func TestCircuitUnannounced(t *testing.T) {
 	t.Run("by the right node, of another", func(t *testing.T) {
 		s := startSpy(t, cfg)
 		ca := relayCfg(cfg, newNodeKey(t))
-		ca.RelayNodes, ca.Timeout = []address.Address{s.self}, 5*time.Second
+		ca.RelayNodes = []address.Address{s.self}
 		friends := signaling.Only(ca.Key.Public()) // nobody else
 		cb := relayCfg(cfg, newNodeKey(t))
 		cb.Admission = &friends
@@ -215,12 +210,7 @@ func TestCircuitUnannounced(t *testing.T) {
 				return
 			}
 			// The announcement lets the node in, for circuits and nothing else.
-			x := s.session(r.Address.String())
-			keep, err := x.Open(session.Circuit)
-			if err != nil {
-				asked <- err
-				return
-			}
+			x, keep := s.session(r.Address.String())
 			plain, err := x.Open(session.Application)
 			if err == nil {
 				if err = plain.Verdict(); errors.Is(err, link.ErrRefused) {
@@ -265,7 +255,7 @@ func TestCircuitOnly(t *testing.T) {
 	if errors.Is(err, link.ErrRefused) {
 		t.Error("that is no word of the peer's")
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 20*time.Second { // Connect has 30 s
 		t.Errorf("it took %v", took)
 	}
 	cfg.Key = ka
@@ -299,7 +289,7 @@ func TestCircuitQuota(t *testing.T) {
 		t.Errorf("the second one gave %v", err)
 	}
 	first.Close()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		c, err := a.Connect(shortly(t), callees[1].Addr().String())
 		if err == nil {
 			c.Close()
@@ -338,7 +328,7 @@ func TestCircuitLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, end := range []*node.Conn{near, far} {
-		_ = end.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = end.SetReadDeadline(time.Now().Add(time.Minute))
 		if _, err := end.Read(make([]byte, 1)); !errors.Is(err, session.ErrGone) {
 			t.Errorf("read gave %v", err)
 		}
@@ -355,11 +345,7 @@ func TestCircuitGarbage(t *testing.T) {
 	r := start(t, rc)
 	a, b := start(t, relayCfg(cfg, ka, r)), start(t, relayCfg(cfg, kb))
 	near, far := reached(t, a, b, accepting(t, b))
-	x := s.session(r.Addr().String())
-	keep, err := x.Open(session.Circuit) // whose request never comes whole
-	if err != nil {
-		t.Fatal(err)
-	}
+	x, keep := s.session(r.Addr().String()) // a request never comes whole on this stream
 	_, _ = keep.Write([]byte{1})
 	request := circuit.Request{Op: circuit.To, Node: b.ID()}.Append(nil)
 	for name, junk := range map[string][]byte{
@@ -375,7 +361,7 @@ func TestCircuitGarbage(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = stream.Write(junk)
-		_ = stream.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = stream.SetReadDeadline(time.Now().Add(time.Minute))
 		answer, err := io.ReadAll(stream)
 		if len(answer) != 2 || circuit.Status(answer[1]) != circuit.Unsupported {
 			t.Errorf("%s is answered %v, %v", name, answer, err)
@@ -449,17 +435,33 @@ func TestCircuitFlood(t *testing.T) {
 			if errors.As(err, &no) && no.Reason == signaling.RefusedBusy {
 				busy++
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("the guests get no answers")
 		}
 	}
 	if busy == 0 {
 		t.Error("no guest was turned away")
 	}
-	begun := time.Now()
-	near, far := reached(t, a, b, accepted)
-	if took := time.Since(begun); near.By() != r.ID() || took > 6*time.Second {
-		t.Errorf("by %s, after %v", near.By().Short(), took)
+	// The flood takes the machine, too, so that there may be no answer in time. That
+	// is another thing than to be turned away, unless by what such a call has left.
+	var near *node.Conn
+	late := false
+	for end := time.Now().Add(2 * time.Minute); near == nil; {
+		c, err := a.Connect(shortly(t), b.Addr().String())
+		var silent *signaling.NoAnswerError
+		switch late = late || errors.As(err, &silent); {
+		case err == nil:
+			near = c
+			defer c.Close()
+		case !late || time.Now().After(end):
+			t.Fatal(err)
+		}
+	}
+	far := (<-accepted).(*node.Conn)
+	defer far.Close()
+	told := func(e node.Event) bool { return strings.Contains(e.What, "busy") }
+	if near.By() != r.ID() || !late && slices.ContainsFunc(near.Timeline(), told) {
+		t.Errorf("by %s: %v", near.By().Short(), near.Timeline())
 	}
 	carries(t, near, far, randomBytes(10<<10))
 }

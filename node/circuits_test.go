@@ -133,8 +133,10 @@ func TestFirstOf(t *testing.T) {
 	no := errors.New("no")
 	fails := func(context.Context) (*closer, error) { return nil, no }
 	waits := func(ctx context.Context) (*closer, error) { <-ctx.Done(); return nil, ctx.Err() }
-	late := func(ctx context.Context) (*closer, error) { <-ctx.Done(); return &closer{&closed}, nil }
+	begun := make(chan struct{}) // when the late one has
+	late := func(ctx context.Context) (*closer, error) { close(begun); <-ctx.Done(); return &closer{&closed}, nil }
 	works := func(context.Context) (*closer, error) { return &closer{new(atomic.Bool)}, nil }
+	soon := func(ctx context.Context) (*closer, error) { <-begun; return works(ctx) }
 	type try = func(context.Context) (*closer, error)
 	for name, c := range map[string]struct {
 		after time.Duration
@@ -145,7 +147,7 @@ func TestFirstOf(t *testing.T) {
 		"all fail":                       {time.Hour, []try{fails, fails, fails}, false},
 		"the next, where one has failed": {time.Hour, []try{fails, works, waits}, true},
 		"the next, where one is slow":    {time.Millisecond, []try{waits, works}, true},
-		"what comes too late is closed":  {time.Millisecond, []try{late, works}, true},
+		"what comes too late is closed":  {time.Millisecond, []try{late, soon}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, errs := firstOf(context.Background(), c.after, c.tries...)

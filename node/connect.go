@@ -114,11 +114,7 @@ func (n *Node) nominate(c *call, o offer, kind session.Kind) (*session.Stream, e
 		return nil, err
 	}
 	keep(l)
-	s, err := n.begin(l, c.id, o.via, &rescuer{node: n, peer: c.peer, by: c.by})
-	if err != nil {
-		return nil, err
-	}
-	return s.Open(kind)
+	return n.begin(l, c.id, o.via, &rescuer{node: n, peer: c.peer, by: c.by}, kind)
 }
 
 // race runs every strategy that is allowed until one has offered a proven

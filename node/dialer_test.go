@@ -134,7 +134,7 @@ func TestHTTPOverSallyport(t *testing.T) {
 	go func() { served <- server.Serve(b) }()
 	d := &node.Dialer{Node: start(t, cfg)}
 	transport := &http.Transport{DialContext: d.DialContext}
-	web := http.Client{Transport: transport, Timeout: 20 * time.Second}
+	web := http.Client{Transport: transport, Timeout: time.Minute}
 	const size = 3 << 20
 	done := make(chan error)
 	for k := range 8 {

@@ -163,7 +163,8 @@ func (n *idle) memory() memory {
 // settled waits until it is as small as it should be.
 func (n *idle) settled() memory {
 	n.t.Helper()
-	for until := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	// It looks five seconds after its start, and then once a minute whether it is idle.
+	for until := time.Now().Add(3 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		m := n.memory()
 		if m.resident <= mostIdle {
 			return m

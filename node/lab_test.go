@@ -193,7 +193,7 @@ func (w *world) start(h *natlab.Host, r role) *agent {
 			if err != nil {
 				w.t.Errorf("%s ended with %v", h.Name(), err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			w.t.Errorf("%s does not end", h.Name())
 			cancel()
 			<-done
@@ -201,7 +201,7 @@ func (w *world) start(h *natlab.Host, r role) *agent {
 		cancel()
 	})
 	w.t.Cleanup(a.end)
-	ready := a.next(20 * time.Second)
+	ready := a.next(time.Minute)
 	a.Address, a.Health = ready.Address, ready.Health
 	return a
 }
@@ -230,7 +230,7 @@ func (a *agent) do(o order) reply {
 	if _, err := fmt.Fprintf(a.in, "%s\n", b); err != nil {
 		a.t.Fatalf("%s: %v", a.host.Name(), err)
 	}
-	return a.next(90 * time.Second)
+	return a.next(2 * time.Minute)
 }
 
 // mustConnect connects, sends size bytes there and back, and fails the test

@@ -117,9 +117,28 @@ func disguised(t testing.TB, text string) string {
 	return a.String()
 }
 
-// tries is how often what a memory costs is compared: other work on the machine
-// may slow one of the two calls.
-const tries = 4
+// tries is how often a call is repeated whose haste is in question: other work on
+// the machine may slow any of them.
+const tries = 12
+
+// when gives when a call first noted something; false where it did not.
+func when(r reply, what string) (at time.Duration, ok bool) {
+	for _, line := range r.Log {
+		if strings.Contains(line, what) {
+			text, _, _ := strings.Cut(line, " ")
+			at, err := time.ParseDuration(text)
+			return at, err == nil
+		}
+	}
+	return 0, false
+}
+
+// dialsFirst reports whether a call has dialled before its punch had a mapping.
+func dialsFirst(r reply) bool {
+	dial, dialled := when(r, "direct dialling")
+	mapping, mapped := when(r, "seen as")
+	return dialled && (!mapped || dial < mapping)
+}
 
 func TestLearned(t *testing.T) {
 	t.Parallel()
@@ -129,7 +148,9 @@ func TestLearned(t *testing.T) {
 		callee := w.node(w.host("callee", nil))
 		target := disguised(t, callee.Address)
 		caller := newScholar(w, plusOne) // which otherwise dials only after its punch has a mapping
-		naive := w.node(caller.host).mustConnect(target, 0)
+		if naive := w.node(caller.host).mustConnect(target, 0); dialsFirst(naive) {
+			t.Errorf("dialled at once without a lesson:\n%s", strings.Join(naive.Log, "\n"))
+		}
 		if r := caller.live(target, func(r *role) { r.Only = []node.Strategy{node.Direct} }); r.Error != "" {
 			t.Fatal(r.Error)
 		}
@@ -137,9 +158,11 @@ func TestLearned(t *testing.T) {
 			t.Errorf("remembered: %+v", p)
 		}
 		r := caller.live(target)
-		t.Logf("naive via %s after %v, learned via %s after %v", naive.Via, naive.Usable, r.Via, r.Usable)
-		if r.Error != "" || r.Via != node.Direct || r.Usable >= naive.Usable {
-			t.Errorf("via %q after %v, error %q; without the lesson after %v\n%s", r.Via, r.Usable, r.Error, naive.Usable, strings.Join(r.Log, "\n"))
+		for n := 1; n < tries && r.Error == "" && !dialsFirst(r); n++ {
+			r = caller.live(target)
+		}
+		if r.Error != "" || r.Via != node.Direct || !dialsFirst(r) {
+			t.Errorf("via %q after %v, error %q\n%s", r.Via, r.Usable, r.Error, strings.Join(r.Log, "\n"))
 		}
 	})
 	t.Run("a hopeless dial waits", func(t *testing.T) {
@@ -153,10 +176,11 @@ func TestLearned(t *testing.T) {
 			}
 		}
 		r := caller.live(callee.Address)
-		if r.Via != node.Punch || has(r, "direct dialling") {
+		at, dialled := when(r, "direct dialling")
+		if r.Via != node.Punch || dialled && at < time.Second { // the wait is a second, and a busy machine may be slower
 			t.Errorf("via %q, error %q\n%s", r.Via, r.Error, strings.Join(r.Log, "\n"))
 		}
-		if p := caller.way("direct", false); p.Worked != 0 || p.Failed != 2 {
+		if p := caller.way("direct", false); p.Worked != 0 || p.Failed != 2 && !dialled {
 			t.Errorf("direct: %+v", p)
 		}
 		if p := caller.way("punch", false); p.Worked != 3 || p.Failed != 0 || p.Method == "" {
@@ -173,10 +197,18 @@ func TestLearned(t *testing.T) {
 			t.Fatalf("via %q, error %q\n%s", naive.Via, naive.Error, strings.Join(naive.Log, "\n"))
 		}
 		method := caller.way("punch", false).Method
-		caller.believe(page{Strategy: "punch", Method: method, Failed: 2}, page{Strategy: "punch", Method: method, Anew: true, Worked: 1})
-		r := caller.live(callee.Address)
-		if r.Via != node.Punch || !has(r, "the peer is seen as") || r.Echo > time.Second {
+		var r reply
+		for range tries { // on a busy machine they may fail
+			caller.believe(page{Strategy: "punch", Method: method, Failed: 2}, page{Strategy: "punch", Method: method, Anew: true, Worked: 1})
+			if r = caller.live(callee.Address); has(r, "the peer is seen as") {
+				break
+			}
+		}
+		if r.Via != node.Punch || !has(r, "the peer is seen as") {
 			t.Errorf("via %q after %v, error %q\n%s", r.Via, r.Echo, r.Error, strings.Join(r.Log, "\n"))
+		}
+		if p := caller.way("punch", false); p.Worked != 0 || p.Failed != 2 {
+			t.Errorf("others were tried first: %+v", p)
 		}
 		if p := caller.way("punch", true); p.Worked != 2 || p.Failed != 0 {
 			t.Errorf("anew: %+v", p)

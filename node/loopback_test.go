@@ -24,7 +24,7 @@ var (
 )
 
 func shortly(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -96,12 +96,17 @@ func TestSilenceTowardsStrangers(t *testing.T) {
 	cfg := local(t)
 	b := start(t, cfg)
 	a := start(t, cfg)
-	ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
-	defer cancel()
-	_, err := a.ConnectAddress(ctx, address.Address{Brokers: cfg.Brokers, Key: b.ID()})
-	var none *signaling.NoAnswerError
-	if !errors.As(err, &none) || none.Acked || !errors.Is(err, node.ErrAbsent) {
-		t.Fatalf("got %v", err)
+	for within := 1500 * time.Millisecond; ; within *= 2 {
+		ctx, cancel := context.WithTimeout(context.Background(), within)
+		_, err := a.ConnectAddress(ctx, address.Address{Brokers: cfg.Brokers, Key: b.ID()})
+		cancel()
+		var none *signaling.NoAnswerError
+		if errors.As(err, &none) && !none.Acked && errors.Is(err, node.ErrAbsent) {
+			return
+		}
+		if err == nil || none != nil || within > 20*time.Second { // else it was not even asked so soon
+			t.Fatalf("got %v", err)
+		}
 	}
 }
 
@@ -163,7 +168,7 @@ func TestNoServerReachable(t *testing.T) {
 	}
 	begun := time.Now()
 	b := start(t, cfg)
-	if took := time.Since(begun); took > 10*time.Second {
+	if took := time.Since(begun); took > time.Minute {
 		t.Errorf("starting took %v", took)
 	}
 	broker, stun := b.Health()

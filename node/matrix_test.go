@@ -100,8 +100,8 @@ func (c cell) play(t *testing.T, runs int, under conditions) *outcome {
 		if r.Echo > time.Second { // a second round: worth a look
 			t.Logf("slow: %v\n%s", r.Echo, strings.Join(r.Log, "\n"))
 		}
-		before := o.good
-		if o.add(r); o.good == before {
+		before := len(o.problems)
+		if o.add(r); len(o.problems) > before {
 			t.Logf("%s (hint: %s)\n%s", o.problems[len(o.problems)-1], r.Hint, strings.Join(r.Log, "\n"))
 		}
 	}

@@ -39,7 +39,7 @@ func TestRenumberedHostIsReachedAgain(t *testing.T) {
 		said := callee.do(order{Next: true})
 		told := time.Since(changed)
 		t.Logf("reached via %s and exchanged %v after the change, of which the last Connect took %v", r.Via, reached.Round(time.Millisecond), r.Usable.Round(time.Millisecond))
-		if reached > 3*time.Second || told > 5*time.Second {
+		if reached > 15*time.Second || told > 15*time.Second {
 			t.Errorf("reached after %v, the new address was told after %v", reached, told)
 		}
 		a, err := address.Parse(said.Address)
@@ -76,7 +76,7 @@ func TestSameAddressBehindAnotherRouter(t *testing.T) {
 	r := caller.mustConnect(id, 1000)
 	reached := time.Since(changed)
 	t.Logf("reached via %s and exchanged %v after the change", r.Via, reached.Round(time.Millisecond))
-	if reached > 6*time.Second {
+	if reached > 20*time.Second {
 		t.Errorf("reached after %v", reached)
 	}
 	for now := outside(t, callee.Address); now.Addr() != box.Externals()[0]; {

@@ -104,7 +104,7 @@ type Node struct {
 	lost       atomic.Bool        // a broker's connection was, and none has opened since
 
 	accepting atomic.Bool
-	unproven  chan struct{} // a place for each accepted connection under proof
+	hall      *hall         // accepted connections of which nobody is admitted yet
 	hosting   chan struct{} // a place for each caller who may come to a relay of ours
 	health    *health
 	events    *events
@@ -144,7 +144,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		cfg:        cfg, log: cfg.Logger, warm: warm, around: newSurroundings(list),
 		identity: link.NewIdentity(cfg.Key, cfg.Now),
 		calls:    newCalls(), sessions: newSessions(), circuits: newCircuits(), answers: newAnswered(), tuples: newTuples(warm.port), counters: newCounters(), fresh: newFreshPorts(),
-		backlog: make(chan *Conn, cfg.Backlog), unproven: make(chan struct{}, maxUnproven), hosting: make(chan struct{}, maxHosted), health: newHealth(), events: newEvents(), since: time.Now(),
+		backlog: make(chan *Conn, cfg.Backlog), hall: newHall(), hosting: make(chan struct{}, maxHosted), health: newHealth(), events: newEvents(), since: time.Now(),
 		stale: make(chan struct{}, 1), changed: make(chan struct{}, 1), surveys: make(chan *survey), ready: make(chan struct{}),
 	}
 	n.learned = recall(cfg)

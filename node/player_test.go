@@ -232,7 +232,7 @@ func exchange(c *node.Conn, begun time.Time, o order, r *reply) error {
 	if !o.Keep {
 		defer c.Close()
 	}
-	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := c.Write([]byte("hello")); err != nil {
 		return err
 	}

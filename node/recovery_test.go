@@ -83,7 +83,7 @@ func TestRecovery(t *testing.T) {
 	moves := func(e *estate) {
 		e.t.Helper()
 		old := outside(e.t, e.callee.Address)
-		r := e.callee.eventually("elsewhere", 20*time.Second, func(r reply) bool { return outside(e.t, r.Address) != old })
+		r := e.callee.eventually("elsewhere", time.Minute, func(r reply) bool { return outside(e.t, r.Address) != old })
 		now := outside(e.t, r.Address)
 		e.t.Logf("seen at %v, then at %v", old, now)
 		if now.Addr() != e.box.Externals()[0] {
@@ -92,11 +92,11 @@ func TestRecovery(t *testing.T) {
 	}
 	stays := func(e *estate) {
 		e.t.Helper()
-		e.callee.eventually("without a broker", 20*time.Second, func(r reply) bool { return r.Health != "" })
+		e.callee.eventually("without a broker", time.Minute, func(r reply) bool { return r.Health != "" })
 	}
 	returns := func(e *estate) {
 		e.t.Helper()
-		r := e.callee.eventually("healthy", 30*time.Second, func(r reply) bool { return r.Health == "" })
+		r := e.callee.eventually("healthy", 2*time.Minute, func(r reply) bool { return r.Health == "" })
 		if now, old := outside(e.t, r.Address), outside(e.t, e.callee.Address); now != old {
 			e.t.Errorf("told %v, where the mapping stands at %v", now, old)
 		}
@@ -179,7 +179,7 @@ func TestRefreshFindsAMovedMapping(t *testing.T) {
 	if err := box.Renumber(); err != nil {
 		t.Fatal(err)
 	}
-	callee.eventually("elsewhere", 15*time.Second, func(r reply) bool {
+	callee.eventually("elsewhere", time.Minute, func(r reply) bool {
 		return outside(t, r.Address).Addr() == box.Externals()[0]
 	})
 	caller.mustConnect(callee.Address, 1000) // needs a broker
@@ -198,7 +198,7 @@ func TestMachineMoves(t *testing.T) {
 	ip(t, callee.host, "addr", "del", gone.String()+"/24", "dev", "eth0")
 	ip(t, callee.host, "route", "replace", "default", "via", callee.host.Gateway().String())
 	inner := callee.host.Addrs()[1]
-	callee.eventually("at its other address", 15*time.Second, func(r reply) bool {
+	callee.eventually("at its other address", 25*time.Second, func(r reply) bool {
 		a, err := address.Parse(r.Address)
 		return err == nil && len(a.V4) == 1 && a.V4[0].Internal == inner && a.V4[0].External == callee.host.External()
 	})
@@ -299,14 +299,18 @@ func TestReconnectWithinTimeWait(t *testing.T) {
 					if n == 3 {
 						from, to = callee, caller
 					}
-					r := from.do(order{Connect: to.Address, Keep: true})
-					if r.Error != "" || r.Usable > time.Second {
-						t.Fatalf("connect %d after %v: error %q\n%s", n+1, r.Usable, r.Error, strings.Join(r.Log, "\n"))
-					}
-					if closer == "caller" {
-						from.do(order{Drop: true})
-					} else {
-						to.do(order{Drop: true})
+					var slow []time.Duration
+					for again := true; again; { // any may be slow on a busy machine, but not all
+						r := from.do(order{Connect: to.Address, Keep: true})
+						if slow = append(slow, r.Usable); r.Error != "" || len(slow) > tries {
+							t.Fatalf("connect %d after %v: error %q\n%s", n+1, slow, r.Error, strings.Join(r.Log, "\n"))
+						}
+						again = r.Usable > time.Second
+						if closer == "caller" {
+							from.do(order{Drop: true})
+						} else {
+							to.do(order{Drop: true})
+						}
 					}
 				}
 			})

@@ -150,7 +150,7 @@ func TestRelayCut(t *testing.T) {
 	}
 	_ = s.Close()
 	for _, end := range []net.Conn{c, peer} {
-		_ = end.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = end.SetReadDeadline(time.Now().Add(time.Minute))
 		_, err := end.Read(make([]byte, 1))
 		var timeout net.Error
 		if err == nil || err == io.EOF || errors.As(err, &timeout) && timeout.Timeout() {
@@ -172,7 +172,7 @@ func TestRelayIsGivenBack(t *testing.T) {
 		t.Errorf("%d allocations", s.Allocations())
 	}
 	_ = c.Close()
-	for deadline := time.Now().Add(10 * time.Second); s.Allocations() > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); s.Allocations() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the allocation stays")
 		}
@@ -189,13 +189,21 @@ func TestLentRelayIsVetted(t *testing.T) {
 	cfg.MachineID = "another"
 	b := start(t, cfg)
 	accepting(t, b)
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	if c, err := a.Connect(ctx, b.Addr().String()); err == nil {
-		t.Errorf("connected with %v", c.RemoteAddr())
+	calls := uint64(0)
+	for within := 3 * time.Second; ; within *= 2 {
+		calls++
+		ctx, cancel := context.WithTimeout(context.Background(), within)
+		c, err := a.Connect(ctx, b.Addr().String())
+		cancel()
+		if err == nil {
+			t.Fatalf("connected with %v", c.RemoteAddr())
+		}
+		if s.Stats().Allocated > 0 || within > 20*time.Second { // else the caller was not there so soon
+			break
+		}
 	}
-	if n := s.Stats().Allocated; n != 1 {
-		t.Errorf("%d allocations were made, one of them by the caller", n)
+	if n := s.Stats().Allocated; n == 0 || n > calls {
+		t.Errorf("%d allocations were made in %d calls, one of them in each by the caller", n, calls)
 	}
 }
 
@@ -219,7 +227,7 @@ func TestRelayOfTheCallee(t *testing.T) {
 		t.Errorf("via %s, with %d allocations", c.Via(), s.Allocations())
 	}
 	_ = c.Close()
-	for deadline := time.Now().Add(10 * time.Second); s.Allocations() > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); s.Allocations() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the allocation stays")
 		}

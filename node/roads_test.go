@@ -45,6 +45,10 @@ func TestRoads(t *testing.T) {
 			caller := w.node(w.behind("caller", road.caller))
 			callee := w.node(w.behind("callee", road.callee))
 			r := caller.mustConnect(callee.Address, 1<<20)
+			for n := 1; n < tries && r.Via != road.via; n++ { // where there are several, another one may be faster once
+				t.Logf("via %s\n%s", r.Via, strings.Join(r.Log, "\n"))
+				r = caller.mustConnect(callee.Address, 1<<20)
+			}
 			t.Logf("via %s, usable after %v, first echo after %v\n%s", r.Via, r.Usable.Round(time.Millisecond), r.Echo.Round(time.Millisecond), strings.Join(r.Log, "\n"))
 			if r.Via != road.via {
 				t.Errorf("via %s, want %s\n%s", r.Via, road.via, strings.Join(r.Log, "\n"))
@@ -92,7 +96,7 @@ func TestRandomToRandomIsNamed(t *testing.T) {
 	if r.Error == "" {
 		t.Fatalf("connected via %s", r.Via)
 	}
-	if r.Took > 10*time.Second {
+	if r.Took > 20*time.Second { // Connect has 30 s
 		t.Errorf("took %v", r.Took)
 	}
 	if !strings.Contains(r.Error, "random") || r.Hint == "" {

@@ -72,9 +72,10 @@ func (n *Node) reuse(peer address.Key, kind session.Kind) *Conn {
 	return nil
 }
 
-// begin makes a nominated link a session. r calls again when the path is lost; it
-// is nil at the acceptor.
-func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, r *rescuer) (*session.Session, error) {
+// begin makes a nominated link a session, with a first stream of that kind at the
+// end that has called. r calls again when the path is lost; it is nil at the
+// acceptor.
+func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, r *rescuer, kind session.Kind) (*session.Stream, error) {
 	cfg := session.Config{
 		Opener: r != nil, Attempt: attempt, Path: pathOf(l, via), Logger: n.log,
 		SilentLife: n.cfg.HoldOn, CutLife: min(n.cfg.HoldOn, mostCutLife),
@@ -86,7 +87,14 @@ func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, r *rescuer) (
 		cfg.Need = func(s *session.Session) { n.during(func() { r.rescue(s) }) }
 		cfg.Moved = func(s *session.Session) { n.events.look(s); r.moved(s) }
 	}
-	s, err := session.New(l, cfg)
+	var s *session.Session
+	var first *session.Stream
+	var err error
+	if r != nil {
+		s, first, err = session.Begin(l, cfg, kind)
+	} else {
+		s, err = session.New(l, cfg)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +109,7 @@ func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, r *rescuer) (
 	if r != nil {
 		r.moved(s)
 	}
-	return s, nil
+	return first, nil
 }
 
 // take takes a stream that a peer has opened.

@@ -100,7 +100,7 @@ func (s *served) ask(method, path, body string) (int, http.Header, string) {
 // do makes a request; headers are names and values in turn.
 func (s *served) do(client *http.Client, base, method, path, body string, headers ...string) (int, http.Header, string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, base+path, strings.NewReader(body))
 	if err != nil {
@@ -159,7 +159,7 @@ func (s *served) open(name string) (api.Connection, *node.Conn) {
 	case theirs := <-s.theirs:
 		s.t.Cleanup(func() { theirs.Close() })
 		return c, theirs.(*node.Conn)
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatal("the peer has accepted nothing")
 		return c, nil
 	}
@@ -191,7 +191,7 @@ func TestDescriptions(t *testing.T) {
 
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not come about")
 		}
@@ -221,7 +221,7 @@ func TestClose(t *testing.T) {
 	}()
 	report(t, s.api.Close())
 	<-done
-	_ = theirs.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = theirs.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := theirs.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("the peer reads %v", err)
 	}

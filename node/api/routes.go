@@ -103,6 +103,18 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
+// bounded gives a body that nobody reads, as of a request that is refused, so
+// long to come: net/http reads it to its end before the connection is used again,
+// and for as long as it takes. Whoever reads it sets a deadline of its own.
+func bounded(next http.Handler, long time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(long))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func secure(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")

@@ -139,7 +139,7 @@ func (s *Server) ServeTCP(l net.Listener) error {
 // serve runs until Close, and gives an error only where that is not why it ends.
 func (s *Server) serve(l net.Listener, clients int, h http.Handler) error {
 	server := &http.Server{
-		Handler: secured(h), ReadHeaderTimeout: headerTime, IdleTimeout: clientIdle, MaxHeaderBytes: maxHeader,
+		Handler: secured(bounded(h, bodyTime)), ReadHeaderTimeout: headerTime, IdleTimeout: clientIdle, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return s.ctx },
 		ErrorLog:    slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}

@@ -17,7 +17,7 @@ import (
 // of them, and their numbers.
 func (s *served) listen(query, last string) (events []api.Event, numbers []int) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r, _ := http.NewRequestWithContext(ctx, "GET", "http://sallyport/v1/events"+query, nil)
 	resp, err := s.local.Do(r)

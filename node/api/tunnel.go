@@ -221,7 +221,8 @@ func (t *tunnelling) down() error {
 		}
 		if errors.Is(err, io.EOF) {
 			t.held.ended.Store(true)
-			_ = t.ws.SetWriteDeadline(time.Now().Add(goodbyeTime))
+			// Behind what the client has yet to read: it waits as long as that does.
+			_ = t.ws.SetWriteDeadline(time.Now().Add(t.server.cfg.Idle))
 			if t.ws.WriteJSON(End{true}) != nil {
 				return errHungUp
 			}

@@ -28,7 +28,7 @@ func (s *served) tunnel(name string) *websocket.Conn {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { ws.Close() })
-	_ = ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = ws.SetReadDeadline(time.Now().Add(time.Minute))
 	return ws
 }
 
@@ -83,7 +83,7 @@ func TestTunnel(t *testing.T) {
 func TestTunnelEnds(t *testing.T) {
 	s := serve(t, nil)
 	read := func(c *node.Conn) error {
-		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 		_, err := io.Copy(io.Discard, c)
 		return err
 	}

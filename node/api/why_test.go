@@ -46,6 +46,9 @@ func TestProbe(t *testing.T) {
 		t.Errorf("%+v", first)
 	}
 	second := decode[api.Probed](t, s.want(200, "POST", "/v1/interfaces/probe", ""))
+	for n := 0; n < 5 && second.Fresh; n++ { // a busy machine may not ask again in time
+		first, second = second, decode[api.Probed](t, s.want(200, "POST", "/v1/interfaces/probe", ""))
+	}
 	if second.Fresh || !second.At.Equal(first.At) {
 		t.Errorf("the second look is another: %+v", second)
 	}

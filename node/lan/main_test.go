@@ -2,6 +2,7 @@ package lan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -96,9 +97,21 @@ func loopback(t testing.TB) []Link {
 
 var ports atomic.Uint32
 
-// anyPort gives a port of the test's own, so that tests don't hear each other;
-// the kernel hands none of that range out.
-func anyPort() uint16 { return uint16(20000 + (uint32(os.Getpid())*131+ports.Add(1))%10000) }
+// anyPort gives a port of the test's own, so that tests don't hear each other, those
+// of other processes either: whoever has it listens at it by TCP. The kernel hands
+// none of that range out.
+func anyPort(t testing.TB) uint16 {
+	t.Helper()
+	for range 10_000 {
+		port := 20000 + (uint32(os.Getpid())*131+ports.Add(1))%10000
+		if l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(port)}); err == nil {
+			t.Cleanup(func() { l.Close() })
+			return uint16(port)
+		}
+	}
+	t.Fatal("all ports are taken")
+	return 0
+}
 
 // serve runs a server on loopback that admits everyone, unless changed.
 func serve(t testing.TB, port uint16, change ...func(*Config)) (*Server, address.PrivateKey) {
@@ -121,16 +134,31 @@ func serve(t testing.TB, port uint16, change ...func(*Config)) (*Server, address
 // find collects what Find gives.
 func find(t testing.TB, s Seeker, peer address.Key) (places []netip.AddrPort, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err = s.Find(ctx, peer, func(a netip.AddrPort) { places = append(places, a) })
 	return places, err
 }
 
+// found is where the owner of peer is. A busy machine may take longer than a search
+// waits: then it searches again.
+func found(t testing.TB, s Seeker, peer address.Key) (places []netip.AddrPort) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; {
+		places, err := find(t, s, peer)
+		if err == nil {
+			return places
+		}
+		if !errors.Is(err, ErrSilent) || time.Now().After(end) {
+			t.Fatalf("found %v, %v", places, err)
+		}
+	}
+}
+
 // until waits for a condition.
 func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s", what)
 		}

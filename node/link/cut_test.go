@@ -15,7 +15,7 @@ func chosen(t *testing.T) (a, b *Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := callee.Nomination(time.Now().Add(5 * time.Second)); err != nil {
+	if _, _, err := callee.Nomination(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	if b, err = callee.Admit(); err != nil {

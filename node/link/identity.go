@@ -106,22 +106,25 @@ func mint(key address.PrivateKey, expiry time.Time) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	who := key.Public()
-	value := append(who.Bytes(), binary.BigEndian.AppendUint64(nil, uint64(expiry.Unix()))...)
-	value = append(value, key.Sign(statement(value, pub))...)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		// A certificate without times is not encodable; ours are not looked
 		// at, and tell nothing about the clock.
 		NotBefore:       time.Unix(0, 0),
 		NotAfter:        time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // RFC 5280 §4.1.2.5
-		ExtraExtensions: []pkix.Extension{{Id: extensionID, Value: value}},
+		ExtraExtensions: []pkix.Extension{{Id: extensionID, Value: claim(key, expiry, pub)}},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, pub, priv)
 	if err != nil {
 		return nil, err
 	}
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: priv}, nil
+}
+
+// claim is the extension's value: that key vouches for pub until expiry.
+func claim(key address.PrivateKey, expiry time.Time, pub ed25519.PublicKey) []byte {
+	value := binary.BigEndian.AppendUint64(key.Public().Bytes(), uint64(expiry.Unix()))
+	return append(value, key.Sign(statement(value, pub))...)
 }
 
 // statement is what the node's key signs: head is key ‖ expiry.

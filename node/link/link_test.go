@@ -49,8 +49,11 @@ func pipe(t testing.TB) (a, b net.Conn) {
 	return a, b
 }
 
+// patience is for what a fault alone keeps from coming, however slow the machine is.
+const patience = time.Minute
+
 func shortly(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -101,7 +104,7 @@ func TestLinkCarriesBytesBothWaysAndHalfCloses(t *testing.T) {
 	if _, err := a.Write([]byte("before the verdict")); err != nil {
 		t.Fatal(err)
 	}
-	got, purpose, err := callee.Nomination(time.Now().Add(5 * time.Second))
+	got, purpose, err := callee.Nomination(time.Now().Add(patience))
 	if err != nil || got != attempt || purpose != Session {
 		t.Fatalf("nomination: %x %v %v", got, purpose, err)
 	}
@@ -145,7 +148,7 @@ func TestRefusalSurfacesOnFirstRead(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				if _, _, err := callee.Nomination(time.Now().Add(5 * time.Second)); err == nil {
+				if _, _, err := callee.Nomination(time.Now().Add(patience)); err == nil {
 					callee.Refuse(c.why)
 				}
 			}()
@@ -180,7 +183,7 @@ func TestVerdictDeadlineDoesNotSpoilTheVerdict(t *testing.T) {
 		t.Fatal("a verdict came from nowhere")
 	}
 	_ = a.SetReadDeadline(time.Time{})
-	if _, _, err := callee.Nomination(time.Now().Add(5 * time.Second)); err != nil {
+	if _, _, err := callee.Nomination(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := callee.Admit(); err != nil {

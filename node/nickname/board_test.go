@@ -19,7 +19,7 @@ import (
 // settle is how long brokers on loopback may take.
 const settle = 600 * time.Millisecond
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // open is a broker as public ones are: it keeps what anybody leaves.
 func open(string, []byte, []byte) error { return nil }
@@ -75,12 +75,30 @@ func publisher(t testing.TB, k address.PrivateKey, places Places, dir string) Pu
 	return Publisher{Key: k, Places: places, Own: OpenOwn(filepath.Join(dir, "own.json")), Self: func() address.Address { return of(k) }}
 }
 
+// resolves resolves a name until the outcome is as wanted: brokers on a busy machine
+// may take longer than settle, and what has not come by then counts as not there.
+// Another key than the owner's is never found, however busy it is.
+func resolves(t *testing.T, r *Resolver, n Name, owner address.PrivateKey, ok func(Resolution, error) bool) (found Resolution, err error) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; {
+		found, err = r.Resolve(t.Context(), n.String())
+		if err == nil && found.Address.Key != owner.Public() {
+			t.Fatalf("found %+v", found)
+		}
+		if ok(found, err) || time.Now().After(end) {
+			return found, err
+		}
+	}
+}
+
+func gone(_ Resolution, err error) bool { return errors.Is(err, ErrNotFound) }
+
 func TestBoard(t *testing.T) {
 	t.Parallel()
 	_, one := startBroker(t, open)
 	_, two := startBroker(t, CheckRetained)
-	gone := address.Broker{URL: "tcp://127.0.0.1:1"}
-	board := Board{Brokers: []address.Broker{one, two, gone}, Settle: settle}
+	nobody := address.Broker{URL: "tcp://127.0.0.1:1"}
+	board := Board{Brokers: []address.Broker{one, two, nobody}, Settle: settle}
 	places := Everywhere{Board: board}
 	n := certified(t, "alice", alice)
 	known := OpenKnown(filepath.Join(t.TempDir(), "known.json"))
@@ -95,12 +113,14 @@ func TestBoard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := reader.Resolve(t.Context(), n.String())
+	found, err := resolves(t, reader, n, alice, func(_ Resolution, err error) bool { return err == nil })
 	if err != nil || found.Address.Key != alice.Public() || found.Record.Sequence != first.Sequence || !found.First {
 		t.Fatalf("%+v, %v", found, err)
 	}
-	if !p.Current(t.Context(), n) {
-		t.Error("what was just published is not current")
+	for end := time.Now().Add(patience); !p.Current(t.Context(), n); {
+		if time.Now().After(end) {
+			t.Fatal("what was just published is not current")
+		}
 	}
 
 	// A restart with the files lost: the sequence is taken from the brokers.
@@ -118,7 +138,7 @@ func TestBoard(t *testing.T) {
 		"an older record":             first.Bytes(),
 	} {
 		leave(t, n.Topic(), one, payload)
-		found, err := stranger.Resolve(t.Context(), n.String())
+		found, err := resolves(t, stranger, n, alice, func(f Resolution, err error) bool { return err == nil && f.Record.Sequence == second.Sequence })
 		if err != nil || found.Address.Key != alice.Public() || found.Record.Sequence != second.Sequence {
 			t.Errorf("%s: %+v, %v", what, found, err)
 		}
@@ -137,7 +157,8 @@ func TestBoard(t *testing.T) {
 	// knows the name goes on.
 	alone := Everywhere{Board: Board{Brokers: []address.Broker{one}, Settle: settle}}
 	leave(t, n.Topic(), one, []byte("garbage"))
-	if _, err := (&Resolver{Places: alone}).Resolve(t.Context(), n.String()); !errors.Is(err, ErrMalformed) {
+	malformed := func(_ Resolution, err error) bool { return errors.Is(err, ErrMalformed) }
+	if _, err := resolves(t, &Resolver{Places: alone}, n, alice, malformed); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a stranger: %v", err)
 	}
 	if found, err := (&Resolver{Places: alone, Known: known}).Resolve(t.Context(), n.String()); err != nil || found.Address.Key != alice.Public() || found.Warning == "" {
@@ -148,11 +169,11 @@ func TestBoard(t *testing.T) {
 	if err := p.Release(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stranger.Resolve(t.Context(), n.String()); !errors.Is(err, ErrNotFound) {
+	if _, err := resolves(t, stranger, n, alice, gone); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a name that was given up: %v", err)
 	}
 	leave(t, n.Topic(), one, second.Bytes()) // a replay
-	if _, err := stranger.Resolve(t.Context(), n.String()); !errors.Is(err, ErrNotFound) {
+	if _, err := resolves(t, stranger, n, alice, gone); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a name that was given up, and replayed: %v", err)
 	}
 }
@@ -242,7 +263,7 @@ func TestKeeper(t *testing.T) {
 	k = keep()
 	defer k.Close()
 	above(repaired)
-	found, err := (&Resolver{Places: places}).Resolve(t.Context(), n.String())
+	found, err := resolves(t, &Resolver{Places: places}, n, alice, func(f Resolution, err error) bool { return err == nil && f.Record.Sequence > repaired })
 	if err != nil || found.Record.Sequence <= repaired {
 		t.Errorf("%+v, %v", found, err)
 	}

@@ -102,10 +102,17 @@ func DecodeRequest(b []byte) (q Request, name Name, r Record, err error) {
 	if len(q.Record) == 0 {
 		return q, name, r, nil
 	}
-	if r, err = DecodeRecord(q.Record); err == nil && r.Name != name {
+	// Before it is checked: the hash of a self-certifying name fills 16 MiB.
+	if r, _, _, err = parseRecord(q.Record); err == nil && r.Name != name {
 		err = errors.New("the record is of another name")
 	}
-	return q, name, r, err
+	if err == nil {
+		r, err = DecodeRecord(q.Record)
+	}
+	if err != nil {
+		return q, name, Record{}, err
+	}
+	return q, name, r, nil
 }
 
 // Seal encodes and signs a reply.

@@ -82,3 +82,32 @@ func FuzzMessages(f *testing.F) {
 func sealed(b []byte) string {
 	return base64.StdEncoding.EncodeToString(mallory.Sign(replyHash(b)))
 }
+
+// The hash of a self-certifying name fills 16 MiB of memory: a registry, which
+// keeps no such names, must not be made to compute it, least of all for
+// hundreds of strangers at once.
+func TestRequestCostsNoSlowHash(t *testing.T) {
+	other := Name{"costly", "abcdefg234"} // nobody's
+	r := Record{Name: other, Key: mallory.Public(), Sequence: 1, Issued: noon, Expires: noon.Add(Lasts), Address: of(mallory)}
+	b, err := r.body()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig := mallory.Sign(recordHash(b))
+	registered, err := ParseName("alice.peer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(NewRequest(registered, append(append(b, byte(len(sig))), sig...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := DecodeRequest(body); err == nil {
+		t.Error("the record of another name was taken")
+	}
+	hashes.Lock()
+	defer hashes.Unlock()
+	if _, computed := hashes.m[hashed{other.label, mallory.Public()}]; computed {
+		t.Error("the slow hash was computed for a registered name")
+	}
+}

@@ -2,7 +2,7 @@ package relay_test
 
 import (
 	"io"
-	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -13,12 +13,8 @@ import (
 // startCoturn starts a TURN server that is not ours, or skips the test.
 func startCoturn(t *testing.T, options ...string) relay.Place {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().(*net.TCPAddr).AddrPort()
-	_ = l.Close()
+	// Not one that the kernel hands out: another test might get it before coturn.
+	at := netip.AddrPortFrom(loopback, freePorts(t, 1))
 	coturn.Server{Secret: secret, At: at}.Start(t, options...)
 	return relay.Place{Host: at.String(), Secret: secret}
 }

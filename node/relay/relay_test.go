@@ -24,7 +24,7 @@ const secret = "a secret/with:all+of it"
 var loopback = netip.MustParseAddr("127.0.0.1")
 
 func shortly(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -58,23 +58,33 @@ func allocate(t testing.TB, p relay.Place) *relay.Allocation {
 func through(t testing.TB, p relay.Place) (*relay.Allocation, *relay.Conn, *net.TCPConn) {
 	t.Helper()
 	a := allocate(t, p)
-	if err := a.Permit(shortly(t), loopback); err != nil {
+	near, far, err := connected(t, a)
+	if err != nil {
 		t.Fatal(err)
+	}
+	return a, near, far
+}
+
+// connected makes a connection to an allocation.
+func connected(t testing.TB, a *relay.Allocation) (*relay.Conn, *net.TCPConn, error) {
+	t.Helper()
+	if err := a.Permit(shortly(t), loopback); err != nil {
+		return nil, nil, err
 	}
 	far, err := net.Dial("tcp", a.Addr().String())
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	t.Cleanup(func() { _ = far.Close() })
 	near, err := a.Accept(shortly(t))
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	t.Cleanup(func() { _ = near.Close() })
 	if near.RemoteAddr().String() != far.LocalAddr().String() {
 		t.Errorf("the peer is told as %v, and is %v", near.RemoteAddr(), far.LocalAddr())
 	}
-	return a, near, far.(*net.TCPConn)
+	return near, far.(*net.TCPConn), nil
 }
 
 // carriesInTurn sends a megabyte each way, one after the other: coturn stalls
@@ -87,7 +97,7 @@ func carriesInTurn(t testing.TB, a, b net.Conn) {
 		wrote := make(chan error, 1)
 		go func() { _, err := pair[0].Write(data); wrote <- err }()
 		got := make([]byte, len(data))
-		_ = pair[1].SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = pair[1].SetReadDeadline(time.Now().Add(time.Minute))
 		n, err := io.ReadFull(pair[1], got)
 		if err != nil || !bytes.Equal(got, data) {
 			t.Fatalf("%d bytes came out, error %v", n, err)
@@ -160,7 +170,7 @@ func TestPeerEnds(t *testing.T) {
 			carries(t, near, far)
 			_ = far.SetLinger(linger)
 			_ = far.Close()
-			_ = near.SetReadDeadline(time.Now().Add(10 * time.Second))
+			_ = near.SetReadDeadline(time.Now().Add(time.Minute))
 			var timeout net.Error
 			if _, err := near.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 				t.Errorf("read gave %v after the peer's %s", err, name)
@@ -196,7 +206,7 @@ func TestNotPermitted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer far.Close()
-	_ = far.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = far.SetReadDeadline(time.Now().Add(time.Minute))
 	var timeout net.Error
 	if _, err := far.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 		t.Errorf("read gave %v", err)
@@ -284,8 +294,8 @@ func TestBytesAreUsedUp(t *testing.T) {
 func TestRate(t *testing.T) {
 	_, p := serve(t, func(c *relay.ServerConfig) { c.Rate = 256 << 10 })
 	_, near, far := through(t, p)
-	go func() { _, _ = far.Write(make([]byte, 512<<10)) }()
 	begun := time.Now()
+	go func() { _, _ = far.Write(make([]byte, 512<<10)) }()
 	if _, err := io.ReadFull(near, make([]byte, 384<<10)); err != nil {
 		t.Fatal(err)
 	}
@@ -296,9 +306,19 @@ func TestRate(t *testing.T) {
 }
 
 func TestMaxAge(t *testing.T) {
-	_, p := serve(t, func(c *relay.ServerConfig) { c.MaxAge = 300 * time.Millisecond })
-	_, near, _ := through(t, p)
-	_ = near.SetReadDeadline(time.Now().Add(10 * time.Second))
+	var near *relay.Conn
+	for age := 300 * time.Millisecond; near == nil; age *= 2 { // a busy machine may not connect within the first
+		_, p := serve(t, func(c *relay.ServerConfig) { c.MaxAge = age })
+		a, err := relay.Allocate(shortly(t), p, relay.Config{})
+		if err == nil {
+			defer a.Close()
+			near, _, err = connected(t, a)
+		}
+		if err != nil && age > 20*time.Second {
+			t.Fatal(err)
+		}
+	}
+	_ = near.SetReadDeadline(time.Now().Add(time.Minute))
 	var timeout net.Error
 	if _, err := near.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 		t.Errorf("read gave %v", err)
@@ -313,7 +333,7 @@ func TestServerEnds(t *testing.T) {
 	go func() { _, err := a.Accept(context.Background()); waiting <- err }()
 	_ = s.Close()
 	for _, c := range []net.Conn{near, far} {
-		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 		var timeout net.Error
 		if _, err := c.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 			t.Errorf("read gave %v", err)
@@ -324,7 +344,7 @@ func TestServerEnds(t *testing.T) {
 		if err == nil {
 			t.Error("accepted something")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Accept hangs")
 	}
 }
@@ -346,7 +366,7 @@ func TestAcceptEndsWithContextAndClose(t *testing.T) {
 		if err == nil {
 			t.Error("accepted something")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Accept hangs")
 	}
 }
@@ -368,9 +388,9 @@ func TestNoRelayThere(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	begun := time.Now()
-	if _, err := relay.Allocate(shortly(t), relay.Place{Host: l.Addr().String(), Secret: "x"}, relay.Config{}); err == nil || time.Since(begun) > 5*time.Second {
-		t.Errorf("after %v: %v", time.Since(begun), err)
+	ctx := shortly(t)
+	if _, err := relay.Allocate(ctx, relay.Place{Host: l.Addr().String(), Secret: "x"}, relay.Config{}); err == nil || ctx.Err() != nil {
+		t.Errorf("%v, and of the wait: %v", err, ctx.Err())
 	}
 }
 
@@ -389,7 +409,7 @@ func TestBadMessagesEndTheConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = io.WriteString(c, message)
-		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 		var timeout net.Error
 		if _, err := c.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 			t.Errorf("%s: read gave %v", name, err)
@@ -401,12 +421,12 @@ func TestBadMessagesEndTheConnection(t *testing.T) {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		if ok() {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

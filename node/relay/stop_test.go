@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"math/rand/v2"
 	"net"
 	"testing"
 
@@ -33,8 +34,11 @@ func TestStop(t *testing.T) {
 // freePorts gives the first of n ports in a row that are free.
 func freePorts(t *testing.T, n int) uint16 {
 	t.Helper()
+	const from, ports = 24000, 8000
+	begin := rand.IntN(ports) // or two processes at once would find the same
 next:
-	for first := 24000; first < 32000; first += n {
+	for k := range ports / n {
+		first := from + (begin+k*n)%(ports-n)
 		for port := first; port < first+n; port++ {
 			l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 			if err != nil {
@@ -51,18 +55,34 @@ next:
 // Allocations lie in the range, on each port once, and are refused when all
 // are taken.
 func TestPortRange(t *testing.T) {
-	first := freePorts(t, 3)
-	_, p := serve(t, func(c *relay.ServerConfig) { c.FirstPort, c.LastPort = first, first+2 })
-	seen := map[uint16]bool{}
-	for range 3 {
-		port := allocate(t, p).Addr().Port()
-		if port < first || port > first+2 || seen[port] {
-			t.Errorf("port %d, range from %d, before %v", port, first, seen)
+	for tries := 1; ; tries++ {
+		first := freePorts(t, 3)
+		_, p := serve(t, func(c *relay.ServerConfig) { c.FirstPort, c.LastPort = first, first+2 })
+		seen := map[uint16]bool{}
+		var failed error
+		for len(seen) < 3 && failed == nil {
+			var a *relay.Allocation
+			if a, failed = relay.Allocate(shortly(t), p, relay.Config{}); failed != nil {
+				break
+			}
+			defer a.Close()
+			port := a.Addr().Port()
+			if port < first || port > first+2 || seen[port] {
+				t.Fatalf("port %d, range from %d, before %v", port, first, seen)
+			}
+			seen[port] = true
 		}
-		seen[port] = true
-	}
-	if _, err := relay.Allocate(shortly(t), p, relay.Config{}); err == nil {
-		t.Error("a fourth one was granted")
+		if failed != nil && tries < 10 { // another process has taken one of them meanwhile
+			t.Logf("of 3 ports from %d on, %d were granted: %v", first, len(seen), failed)
+			continue
+		}
+		if failed != nil {
+			t.Fatal(failed)
+		}
+		if _, err := relay.Allocate(shortly(t), p, relay.Config{}); err == nil {
+			t.Error("a fourth one was granted")
+		}
+		break
 	}
 	for _, r := range [][2]uint16{{5, 4}, {0, 5}, {5, 0}} {
 		if _, err := relay.NewServer(relay.ServerConfig{Listen: "127.0.0.1:0", Secret: "secret", FirstPort: r[0], LastPort: r[1]}); err == nil {

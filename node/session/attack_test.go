@@ -368,7 +368,7 @@ func TestALostAcknowledgementIsSaidAgain(t *testing.T) {
 		t.Fatal(st, have, err)
 	}
 	head := make([]byte, 2*16)
-	_ = caller.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = caller.SetReadDeadline(time.Now().Add(ample))
 	if _, err := io.ReadFull(caller, head); err != nil {
 		t.Fatal(err)
 	}

@@ -200,7 +200,7 @@ func TestALossDuringNeed(t *testing.T) {
 	for range 2 {
 		select {
 		case <-asked:
-		case <-time.After(10 * time.Second):
+		case <-time.After(ample):
 			t.Fatal("nobody is asked")
 		}
 	}

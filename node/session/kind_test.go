@@ -84,7 +84,7 @@ func TestAnOldPeerIsNotAsked(t *testing.T) {
 	if err := r.send(plain(frameAccept, 2)); err != nil {
 		t.Fatal(err)
 	}
-	_ = s.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = s.SetReadDeadline(time.Now().Add(ample))
 	if err := s.Verdict(); err != nil {
 		t.Fatal(err)
 	}

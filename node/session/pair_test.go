@@ -15,6 +15,9 @@ import (
 	"github.com/sallyport-net/sallyport/node/link"
 )
 
+// ample is enough for what a fault alone keeps from coming, however slow the machine is.
+const ample = time.Minute
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // ends are two nodes, and a session between them over loopback.
@@ -56,14 +59,14 @@ func tcp(t testing.TB) (a, b net.Conn) {
 // linked gives the two ends of a nominated and admitted link over x and y.
 func linked(t testing.TB, a, b *link.Identity, x, y net.Conn, attempt [16]byte, purpose link.Purpose) (caller, callee *link.Conn) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), ample)
 	defer cancel()
 	var failed error
 	var both sync.WaitGroup
 	both.Go(func() {
 		l, err := link.Server(ctx, y, b)
 		if err == nil {
-			if _, _, err = l.Nomination(time.Now().Add(10 * time.Second)); err == nil {
+			if _, _, err = l.Nomination(time.Now().Add(ample)); err == nil {
 				callee, err = l.Admit()
 			}
 		}
@@ -88,7 +91,7 @@ func begin(t testing.TB, change ...func(opener, acceptor *Config)) *ends {
 	attempt := [16]byte{1, 2, 3}
 	caller, callee := linked(t, e.a, e.b, x, y, attempt, link.Session)
 	oc := Config{
-		Opener: true, Attempt: attempt, Path: 0,
+		Opener: true, Attempt: attempt, Path: 0, CutLife: ample,
 		Accept: func(s *Stream) error { e.back <- s; return nil },
 		Need: func(*Session) {
 			select {
@@ -97,7 +100,7 @@ func begin(t testing.TB, change ...func(opener, acceptor *Config)) *ends {
 			}
 		},
 	}
-	ac := Config{Attempt: attempt, Path: 0, Accept: func(s *Stream) error { e.streams <- s; return nil }}
+	ac := Config{Attempt: attempt, Path: 0, CutLife: ample, Accept: func(s *Stream) error { e.streams <- s; return nil }}
 	for _, f := range change {
 		f(&oc, &ac)
 	}
@@ -121,7 +124,7 @@ func (e *ends) open() (near, far *Stream) {
 	}
 	select {
 	case far = <-e.streams:
-	case <-time.After(10 * time.Second):
+	case <-time.After(ample):
 		e.t.Fatal("the stream did not arrive")
 	}
 	return near, far
@@ -160,7 +163,7 @@ func (e *ends) cut() {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(ample); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain until %s", what)
 		}

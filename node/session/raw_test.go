@@ -40,7 +40,7 @@ func beginRaw(t *testing.T, change ...func(*Config)) *raw {
 	if r.id, r.key, err = secrets(caller, attempt); err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Attempt: attempt, Accept: func(s *Stream) error { r.streams <- s; return nil }}
+	cfg := Config{Attempt: attempt, CutLife: ample, Accept: func(s *Stream) error { r.streams <- s; return nil }}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -90,7 +90,7 @@ func (r *raw) open() *Stream {
 
 // drain reads what the victim sends until the link ends.
 func (r *raw) drain() error {
-	_ = r.link.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = r.link.SetReadDeadline(time.Now().Add(ample))
 	_, err := io.Copy(io.Discard, r.link)
 	return err
 }
@@ -98,7 +98,7 @@ func (r *raw) drain() error {
 // until reads what the victim sends, up to a frame for which ok holds.
 func (r *raw) until(ok func(header) bool) {
 	r.t.Helper()
-	_ = r.link.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = r.link.SetReadDeadline(time.Now().Add(ample))
 	for head := make([]byte, headerSize); ; {
 		if _, err := io.ReadFull(r.link, head); err != nil {
 			r.t.Fatal(err)
@@ -146,7 +146,7 @@ func (r *raw) ask(caller, callee *link.Conn, request []byte) (st status, have ui
 	}
 	found = r.victim.Answer(q, "new")
 	b := make([]byte, answerSize)
-	_ = caller.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = caller.SetReadDeadline(time.Now().Add(ample))
 	if _, err := io.ReadFull(caller, b); err != nil {
 		r.t.Fatalf("no answer: %v", err)
 	}
@@ -191,7 +191,7 @@ func (r *raw) gone(far *Stream, why error) {
 	r.t.Helper()
 	select {
 	case <-r.victim.Over():
-	case <-time.After(10 * time.Second):
+	case <-time.After(ample):
 		r.t.Fatal("the session goes on")
 	}
 	if err := r.victim.Established(); !errors.Is(err, why) {

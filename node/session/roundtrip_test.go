@@ -96,7 +96,7 @@ func TestRoundTripOfPings(t *testing.T) {
 // next reads what the victim sends, up to the first frame of a type.
 func (r *raw) next(typ frameType) {
 	r.t.Helper()
-	_ = r.link.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = r.link.SetReadDeadline(time.Now().Add(ample))
 	defer func() { _ = r.link.SetReadDeadline(time.Time{}) }()
 	for head := make([]byte, headerSize); ; {
 		if _, err := io.ReadFull(r.link, head); err != nil {

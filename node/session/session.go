@@ -129,10 +129,37 @@ type Session struct {
 // New begins a session on a link that was nominated for it. It takes the link
 // over.
 func New(l *link.Conn, cfg Config) (*Session, error) {
+	s, c, err := prepare(l, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.run(c)
+	return s, nil
+}
+
+// Begin is New at the end that has called, and Open: the stream is there before
+// the peer's answer, which may be a no, and the end of the session. Then it gives
+// that no, as any stream does that was opened in time.
+func Begin(l *link.Conn, cfg Config, kind Kind) (*Session, *Stream, error) {
+	s, c, err := prepare(l, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	first, err := s.Open(kind)
+	s.run(c)
+	if err != nil {
+		_ = s.Close()
+		return nil, nil, err
+	}
+	return s, first, nil
+}
+
+// prepare makes a session that does not yet read from its link, nor write to it.
+func prepare(l *link.Conn, cfg Config) (*Session, *carrier, error) {
 	id, key, err := secrets(l, cfg.Attempt)
 	if err != nil {
 		_ = l.NetConn().Close()
-		return nil, fmt.Errorf("session: %w", err)
+		return nil, nil, fmt.Errorf("session: %w", err)
 	}
 	s := blank(cfg)
 	s.id, s.key, s.peer = id, key, l.Peer()
@@ -147,9 +174,13 @@ func New(l *link.Conn, cfg Config) (*Session, error) {
 	s.ackTo = time.AfterFunc(time.Hour, s.ackLate)
 	s.reschedule()
 	s.mu.Unlock()
+	return s, c, nil
+}
+
+// run writes to the link and reads from it, until both end with the session.
+func (s *Session) run(c *carrier) {
 	go s.write()
 	go s.read(c)
-	return s, nil
 }
 
 // blank is a session that has no link and no goroutine yet.

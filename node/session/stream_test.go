@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,7 +42,7 @@ func TestStreamsCarryBytesBothWaysAndHalfClose(t *testing.T) {
 	for _, s := range []*Session{e.opener, e.acceptor} {
 		select {
 		case <-s.Over():
-		case <-time.After(10 * time.Second):
+		case <-time.After(ample):
 			t.Fatal("the session outlives its last stream")
 		}
 		if !errors.Is(s.ended, io.EOF) {
@@ -124,6 +126,113 @@ func TestAcceptorsAnswer(t *testing.T) {
 	}
 }
 
+// The first stream is there before the peer's no, and gives it, however soon that
+// comes: nobody has to be quicker than the peer.
+func TestTheFirstStreamGivesTheRefusal(t *testing.T) {
+	for _, why := range []error{link.ErrRefused, link.ErrLost, link.ErrBusy} {
+		a, b := identity(t), identity(t)
+		x, y := tcp(t)
+		refused := make(chan error, 1)
+		go func() {
+			l, err := link.Server(t.Context(), y, b)
+			if err == nil {
+				if _, _, err = l.Nomination(time.Now().Add(ample)); err == nil {
+					l.Refuse(why)
+				}
+			}
+			refused <- err
+		}()
+		l, err := link.Client(t.Context(), x, a, b.Key(), link.Token{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := l.Nominate([16]byte{1}, link.Session)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, first, err := Begin(c, Config{Opener: true, Attempt: [16]byte{1}}, Application)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-s.Over()
+		if err := first.Verdict(); !errors.Is(err, why) {
+			t.Errorf("the verdict is %v, not %v", err, why)
+		}
+		if _, err := first.Read(make([]byte, 1)); !errors.Is(err, why) {
+			t.Errorf("read gave %v, not %v", err, why)
+		}
+		if _, err := s.Open(Application); !errors.Is(err, ErrEnding) {
+			t.Errorf("another stream: %v", err)
+		}
+		if err := <-refused; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// leaving is a connection whose peer has answered and left before a word more is
+// written: that fails first, and what has come is read only then.
+type leaving struct {
+	net.Conn
+	left   chan struct{} // closed when the peer has left
+	failed chan struct{} // closed when a write has failed
+	once   sync.Once
+}
+
+func (l *leaving) Write(p []byte) (int, error) {
+	select {
+	case <-l.left:
+		l.once.Do(func() { close(l.failed) })
+		return 0, syscall.EPIPE
+	default:
+		return l.Conn.Write(p)
+	}
+}
+
+func (l *leaving) Read(p []byte) (int, error) {
+	select {
+	case <-l.left:
+		<-l.failed
+	default:
+	}
+	return l.Conn.Read(p)
+}
+
+func TestARefusalIsHeardAfterAWriteHasFailed(t *testing.T) {
+	a, b := identity(t), identity(t)
+	x, y := tcp(t)
+	near := &leaving{Conn: x, left: make(chan struct{}), failed: make(chan struct{})}
+	refused := make(chan error, 1)
+	go func() {
+		l, err := link.Server(t.Context(), y, b)
+		if err == nil {
+			if _, _, err = l.Nomination(time.Now().Add(ample)); err == nil {
+				l.Refuse(link.ErrRefused)
+			}
+		}
+		refused <- err
+	}()
+	l, err := link.Client(t.Context(), near, a, b.Key(), link.Token{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Nominate([16]byte{1}, link.Session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(near.left)
+	_, first, err := Begin(c, Config{Opener: true, Attempt: [16]byte{1}}, Application)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Verdict(); !errors.Is(err, link.ErrRefused) {
+		t.Errorf("the verdict is %v, not %v", err, link.ErrRefused)
+	}
+	if err := <-refused; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheAcceptorOpensStreamsToo(t *testing.T) {
 	e := begin(t)
 	near, _ := e.open()
@@ -147,7 +256,14 @@ func TestTheAcceptorOpensStreamsToo(t *testing.T) {
 func TestASlowStreamStopsNoOther(t *testing.T) {
 	e := begin(t)
 	slow, slowFar := e.open()
-	_ = slow.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+	go func() { // the window is used up, however long that takes
+		defer slow.SetWriteDeadline(time.Unix(1, 0))
+		eventually(t, "the window is used up", func() bool {
+			e.opener.mu.Lock()
+			defer e.opener.mu.Unlock()
+			return slow.credit == 0
+		})
+	}()
 	n, err := slow.Write(make([]byte, 1<<20))
 	if !errors.Is(err, os.ErrDeadlineExceeded) || n != firstWindow {
 		t.Fatalf("%d bytes, %v: want the window of %d", n, err, firstWindow)

@@ -38,10 +38,28 @@ func (s *Session) write() {
 		s.mu.Lock()
 		s.out.written()
 		s.room.Broadcast()
+		if err != nil {
+			s.hear(c)
+		}
 		if err != nil && c == s.carrier {
 			s.failed(c, err)
 		}
 	}
+}
+
+// hear waits, after a write has failed on the first link, until the peer's answer
+// is read, as far as it has come: a no tells more than that the peer has left after
+// it.
+func (s *Session) hear(c *carrier) {
+	select {
+	case <-s.established:
+		return
+	default:
+	}
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	_ = c.link.SetReadDeadline(time.Now().Add(time.Second))
+	<-s.established
 }
 
 // trial is what goes now and will be answered.

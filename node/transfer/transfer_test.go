@@ -45,7 +45,7 @@ func pair(t testing.TB) (net.Conn, net.Conn) {
 // unread input would reset it.
 func leave(c net.Conn) {
 	_ = c.(interface{ CloseWrite() error }).CloseWrite()
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 	_, _ = io.Copy(io.Discard, c)
 	_ = c.Close()
 }

@@ -27,6 +27,10 @@ const (
 	// Of all clients together: each may cost the check of a signature and of a
 	// slow hash.
 	retainRate, retainBurst = 10, 100
+	// And of one address, so that it does not use up what others need. Its names
+	// are refreshed every few days.
+	retainRateEach, retainBurstEach = 1, 40
+	maxOrigins                      = 4096 // whose rates are remembered
 )
 
 // retained bounds what is kept. A topic counts for the address from which its
@@ -39,6 +43,7 @@ type retained struct {
 	mu     sync.Mutex
 	topics map[string]keptTopic
 	per    map[netip.Prefix]int
+	rates  map[netip.Prefix]*rate.Limiter
 	swept  time.Time
 }
 
@@ -50,18 +55,21 @@ type keptTopic struct {
 func newRetained(c Config) *retained {
 	return &retained{
 		check: c.Retain, limiter: rate.NewLimiter(retainRate, retainBurst), now: c.Now,
-		topics: make(map[string]keptTopic), per: make(map[netip.Prefix]int),
+		topics: make(map[string]keptTopic), per: make(map[netip.Prefix]int), rates: make(map[netip.Prefix]*rate.Limiter),
 	}
 }
 
 // admit reports whether pk may take its topic's place, and counts it.
 func (r *retained) admit(server *mochi.Server, from netip.Prefix, pk packets.Packet) bool {
 	if r.check == nil || !strings.HasPrefix(pk.TopicName, namePrefix) ||
-		len(pk.Payload) == 0 || len(pk.Payload) > MaxRetained || !r.limiter.Allow() {
+		len(pk.Payload) == 0 || len(pk.Payload) > MaxRetained {
 		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.rateOf(from).Allow() || !r.limiter.Allow() {
+		return false
+	}
 	now := r.now()
 	r.sweep(server, now)
 	kept, again := r.topics[pk.TopicName]
@@ -88,6 +96,19 @@ func (r *retained) admit(server *mochi.Server, from netip.Prefix, pk packets.Pac
 	kept.at = now
 	r.topics[pk.TopicName] = kept
 	return true
+}
+
+// rateOf is what one address may spend.
+func (r *retained) rateOf(from netip.Prefix) *rate.Limiter {
+	l := r.rates[from]
+	if l == nil {
+		if len(r.rates) >= maxOrigins {
+			clear(r.rates) // rather generous than unbounded
+		}
+		l = rate.NewLimiter(retainRateEach, retainBurstEach)
+		r.rates[from] = l
+	}
+	return l
 }
 
 // sweep forgets, once a minute, what was not published again for too long.

@@ -50,7 +50,10 @@ func (g *Registry) Serve(ctx context.Context, l net.Listener) error {
 			}
 		}
 	})
-	err := server.Serve(limited{l, make(chan struct{}, maxParallel)})
+	err := server.Serve(limited{l, &places{from: make(map[string]int)}, func(remote string) string {
+		from, _ := g.origin(remote)
+		return from
+	}})
 	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -107,10 +110,11 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, h *http.Request) {
 	http.Error(w, "the registry is broken", http.StatusInternalServerError)
 }
 
-// limited turns connections away above a number.
+// limited turns connections away above a number, in all and of one address.
 type limited struct {
 	net.Listener
-	places chan struct{}
+	places *places
+	origin func(remote string) string
 }
 
 type limitedConn struct {
@@ -125,12 +129,10 @@ func (l limited) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case l.places <- struct{}{}:
-			return &limitedConn{c, sync.OnceFunc(func() { <-l.places })}, nil
-		default:
-			_ = c.Close()
+		if leave, ok := l.places.enter(l.origin(c.RemoteAddr().String())); ok {
+			return &limitedConn{c, leave}, nil
 		}
+		_ = c.Close()
 	}
 }
 
@@ -138,4 +140,30 @@ func (l limited) Accept() (net.Conn, error) {
 func (c *limitedConn) Close() error {
 	defer c.leave()
 	return c.Conn.Close()
+}
+
+// places are those of connections.
+type places struct {
+	mu    sync.Mutex
+	taken int
+	from  map[string]int // of them, by origin
+}
+
+// enter takes a place; leave gives it back.
+func (p *places) enter(from string) (leave func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken >= maxParallel || p.from[from] >= maxParallelEach {
+		return nil, false
+	}
+	p.taken++
+	p.from[from]++
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.taken--
+		if p.from[from]--; p.from[from] == 0 {
+			delete(p.from, from)
+		}
+	}), true
 }

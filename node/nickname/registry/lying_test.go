@@ -137,12 +137,18 @@ func TestHangingRegistry(t *testing.T) {
 	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer hanging.Close()
 	defer close(release)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
 	both := clients(c.now, nickname.Registry{URL: hanging.URL, Key: carol.Public()}, s.place())
-	answers := both.Fetch(ctx, name(t, "alice.peer"))
-	if !errors.Is(answers[0].Err, nickname.ErrNoAnswer) {
-		t.Errorf("the hanging one: %+v", answers[0])
+	var answers []nickname.Answer
+	for within := 300 * time.Millisecond; within < time.Minute; within *= 2 { // the other one may need more on a busy machine
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		answers = both.Fetch(ctx, name(t, "alice.peer"))
+		cancel()
+		if !errors.Is(answers[0].Err, nickname.ErrNoAnswer) {
+			t.Errorf("the hanging one: %+v", answers[0])
+		}
+		if answers[1].Err == nil {
+			break
+		}
 	}
 	if answers[1].Err != nil || answers[1].Record.Key != alice.Public() {
 		t.Errorf("the other one: %+v", answers[1])

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 
 	"github.com/sallyport-net/sallyport/node/nickname"
@@ -62,5 +63,32 @@ func TestQuota(t *testing.T) {
 	}
 	if _, limit := s.origin("@"); limit != 0 {
 		t.Error("an address that is none has room")
+	}
+}
+
+// Whoever opens connections and says nothing must not keep others out.
+func TestPlaces(t *testing.T) {
+	p := &places{from: make(map[string]int)}
+	var leave []func()
+	for range 2 * maxParallel {
+		if l, ok := p.enter("192.0.2.1"); ok {
+			leave = append(leave, l)
+		}
+	}
+	if _, ok := p.enter("192.0.2.2"); !ok || len(leave) != maxParallelEach {
+		t.Fatalf("one address has %d of %d places, and another one gets in: %v", len(leave), maxParallel, ok)
+	}
+	for _, l := range leave {
+		l()
+		l()
+	}
+	if len(p.from) != 1 || p.taken != 1 {
+		t.Errorf("%d are left of %v", p.taken, p.from)
+	}
+	for n := range 2 * maxParallel {
+		_, _ = p.enter(strconv.Itoa(n))
+	}
+	if p.taken != maxParallel {
+		t.Errorf("%d connections at once", p.taken)
 	}
 }

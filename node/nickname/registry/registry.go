@@ -39,8 +39,10 @@ type Config struct {
 const (
 	maxOrigins  = 10_000
 	maxParallel = 256 // connections
-	sweepEvery  = time.Hour
-	storeCosts  = 10
+	// maxParallelEach are those of one address: it may not take all of them.
+	maxParallelEach = 32
+	sweepEvery      = time.Hour
+	storeCosts      = 10
 )
 
 // Registry is an open registry. It is an http.Handler.
