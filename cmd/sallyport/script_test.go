@@ -338,7 +338,8 @@ func randomCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(f.Close())
 }
 
-// until REGEXP COMMAND…: run it, again and again, until its standard output matches.
+// until REGEXP COMMAND…: run it, again and again, until its standard output matches,
+// whatever its status.
 func untilCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: until REGEXP COMMAND…")
@@ -347,8 +348,7 @@ func untilCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	var text []byte
 	waitFor(ts, func() bool {
-		text, err = command(ts, args[1:]).Output()
-		ts.Check(err)
+		text, _ = command(ts, args[1:]).Output()
 		return re.Match(text)
 	}, func() string { return fmt.Sprintf("%q says nothing that matches %q:\n%s", args[1:], args[0], text) })
 	_, err = ts.Stdout().Write(text)
