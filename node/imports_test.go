@@ -56,6 +56,7 @@ var mayImport = map[string][]string{
 	"cmd/sallyport/internal/control":    {"address", "node", "node/api", "node/session"},
 	"cmd/sallyport/internal/forward":    {"address", "cmd/sallyport/internal/pipe", "nat/errno", "node", "node/api", "node/session", "node/socks", "node/tunnel"},
 	"cmd/sallyport/internal/pipe":       {"nat/errno"},
+	"cmd/sallyport/internal/program":    {"cmd/sallyport/internal/pipe", "node"},
 	"cmd/sallyport/internal/serve": {
 		"nat/errno", "nat/probe", "node/nickname", "node/nickname/registry", "node/relay", "signaling/broker", "signaling/proof",
 	},

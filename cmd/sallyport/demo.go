@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/program"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/stage"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
@@ -115,7 +116,7 @@ func (d *demo) run(ctx context.Context, loopback bool) error {
 
 // build sets the stage: two machines, with a NAT for each if possible.
 func (d *demo) build(hosts hostsEvent) (*stage.Stage, error) {
-	cfg := stage.Config{Apart: ownGroup}
+	cfg := stage.Config{Apart: program.Apart}
 	if hosts.Loopback {
 		cfg.Loopback = loopbackName()
 	}

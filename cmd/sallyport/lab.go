@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/program"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/stage"
 	"github.com/sallyport-net/sallyport/nat/natlab"
@@ -116,7 +117,7 @@ func (l *lab) run(ctx context.Context, args []string) error {
 	if err := natlab.Available(); err != nil {
 		return failed(err, "try it on Linux, as root or where the kernel has unprivileged user namespaces", "the laboratory can't run here: %v", err)
 	}
-	s, err := stage.New(stage.Config{Apart: ownGroup}) // ^C is for us to pass on
+	s, err := stage.New(stage.Config{Apart: program.Apart}) // ^C is for us to pass on
 	if err != nil {
 		return explainStage(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/program"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
@@ -264,7 +265,7 @@ func startIt(ts *testscript.TestScript, name string, open bool, c *exec.Cmd) {
 	errs, err := os.Create(ts.MkAbs(name + ".err"))
 	ts.Check(err)
 	c.Stdout, c.Stderr = out, errs
-	ownGroup(c)
+	program.Apart(c)
 	all := ts.Value("running").(running)
 	if before := all[name]; before != nil {
 		before.kill()
