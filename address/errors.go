@@ -43,10 +43,14 @@ type ParseError struct {
 // Error gives one line, with everything that came from the input quoted.
 func (e *ParseError) Error() string {
 	var b strings.Builder
-	if e.Input != "" {
-		fmt.Fprintf(&b, "address %q: ", e.Input)
+	switch {
+	case e.Input == "":
+		b.WriteString(e.Field)
+	case e.Field == "address" && e.Offset == 0: // the input as a whole, which is named once
+		fmt.Fprintf(&b, "address %q", e.Input)
+	default:
+		fmt.Fprintf(&b, "address %q: %s", e.Input, e.Field)
 	}
-	b.WriteString(e.Field)
 	if e.Offset > 0 {
 		fmt.Fprintf(&b, " at byte %d", e.Offset)
 	}

@@ -91,7 +91,7 @@ func TestEveryFailureHasItsOwnWords(t *testing.T) {
 		strings.Replace(key, "8DK", "D8K", 1): `node id: found "jesTu2BpszPD8KSoi1R5G6ggjHrsrVnboLdx6V47vkoR": expected a node id of 44 or 45 base58 characters that is a public key; a character is wrong, or missing`,
 		compact[:18] + compact[19:20] + compact[18:19] + compact[20:]: "checksum: expected the compact address as it was given; a character is wrong, missing, swapped or too many",
 		"t" + compact[1:]:              `prefix: found "t_": expected s_, as compact addresses begin; another letter may be a newer version`,
-		"hello":                        `address "hello": address: expected five parts joined by -, or a compact address, or a node id of 44 or 45 characters`,
+		"hello":                        `address "hello": expected five parts joined by -, or a compact address, or a node id of 44 or 45 characters`,
 		strings.Repeat("0", 1_000_000): "address at byte 4096: expected at most 4096 bytes, not 1000000",
 		"mqtt://me:secret@b.example-0-0-" + key + "-m":                      "expected no user name or password, as addresses are public",
 		compactPrefix + strings.Repeat("z", 3000):                           "expected at most 2048 characters, not 3002",

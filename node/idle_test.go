@@ -70,7 +70,7 @@ func idleNode(t *testing.T, page io.Writer) {
 	}
 	fmt.Fprint(page, "\n*Its own* is heap, stacks and the runtime's tables; *of its file* are pages of the program, which the kernel shares with its cache of that file."+
 		" At the first touch of one it maps the fifteen around it, too, so that starting maps nearly all of the program."+
-		" Five seconds after its start, and then once a minute if it was idle, `node` and `up` collect their garbage, return free memory and unmap their program (`cmd/sallyport/spare_linux.go`):"+
+		" Five seconds after its start, and then once a minute if it was idle, `node` and `up` collect their garbage, return free memory and unmap their program (`cmd/sallyport/internal/spare`):"+
 		" what they go on using comes back at once out of the cache, and is counted above. In the laboratory, without that: `go test ./node -run '^$' -bench Idle`.\n")
 }
 

@@ -53,11 +53,14 @@ var mayImport = map[string][]string{
 		"signaling", "signaling/mqtt", "signaling/reflector",
 	},
 	"cmd/sallyport/internal/configfile": {},
+	"cmd/sallyport/internal/control":    {"address", "node", "node/api", "node/session"},
 	"cmd/sallyport/internal/forward":    {"address", "cmd/sallyport/internal/pipe", "nat/errno", "node", "node/api", "node/session", "node/socks", "node/tunnel"},
 	"cmd/sallyport/internal/pipe":       {"nat/errno"},
+	"cmd/sallyport/internal/program":    {"cmd/sallyport/internal/pipe", "node"},
 	"cmd/sallyport/internal/serve": {
 		"nat/errno", "nat/probe", "node/nickname", "node/nickname/registry", "node/relay", "signaling/broker", "signaling/proof",
 	},
+	"cmd/sallyport/internal/spare": {},
 	"cmd/sallyport/internal/stage": {"address", "cmd/sallyport/internal/serve", "nat", "nat/natlab"},
 	// For tests, and an example.
 	"nat/natlab/natlabtest":       {"nat/natlab"},

@@ -93,7 +93,7 @@ good for one use and proves to each side that it has the other's address.`,
 		}
 		if withQR {
 			if p.Compact == "" {
-				return failed(nil, "", "an address without a key has no compact form to draw")
+				return failed(nil, "ask the peer for its Sallyport address", "an address without a key has no compact form to draw")
 			}
 			if err := drawQR(a.out, p.Compact); err != nil {
 				return err
@@ -109,7 +109,7 @@ good for one use and proves to each side that it has the other's address.`,
 // whose address is known all the same.
 func (a *app) ownAddress(ctx context.Context, f *nodeFlags) (self address.Address, late, err error) {
 	if up := a.background(f); up != nil {
-		st, err := up.status(ctx)
+		st, err := up.Status(ctx)
 		if err != nil {
 			return self, nil, err
 		}
@@ -197,7 +197,7 @@ func brokerNames(a address.Address) string {
 // drawQR draws with half blocks, two rows of the code to a line of text.
 func drawQR(w io.Writer, text string) error {
 	if _, err := qr.Encode(text, qr.L); err != nil {
-		return failed(err, "", "the address is too long for a QR code")
+		return failed(err, "hand it over as text, or by voice with --code", "the address is too long for a QR code")
 	}
 	qrterminal.GenerateWithConfig(text, qrterminal.Config{
 		Level: qr.L, Writer: w, HalfBlocks: true, QuietZone: 2,

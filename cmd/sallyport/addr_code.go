@@ -92,35 +92,3 @@ type takenEvent struct {
 	ID      string `json:"id"`
 	Address string `json:"address"`
 }
-
-// tellIdle says something after a few seconds, and again now and then, until
-// stop is called.
-func (a *app) tellIdle(what string) (stop func()) {
-	return a.tellIdleOf(func() string { return what })
-}
-
-// tellIdleOf is tellIdle for what changes meanwhile.
-func (a *app) tellIdleOf(latest func() string) (stop func()) {
-	ended := make(chan struct{})
-	gone := make(chan struct{})
-	begun := time.Now()
-	go func() {
-		defer close(gone)
-		timer := time.NewTimer(silence)
-		defer timer.Stop()
-		for {
-			select {
-			case <-ended:
-				return
-			case <-timer.C:
-				timer.Reset(3 * repeat)
-			}
-			what := latest()
-			a.say("%s", what)
-			if a.json {
-				emit(a.err, waitingEvent{"waiting", milliseconds(time.Since(begun)), what})
-			}
-		}
-	}()
-	return func() { close(ended); <-gone }
-}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -27,6 +28,10 @@ func parseWho(flag, list string) (signaling.Admission, error) {
 			nobody = true
 		default:
 			a, err := address.Parse(word)
+			var parse *address.ParseError
+			if errors.As(err, &parse) && parse.Failure == address.UnknownForm {
+				return signaling.Admission{}, misused(hint, "%s: %q is no node id", flag, word)
+			}
 			if err != nil {
 				return signaling.Admission{}, misused(hint, "%s: %v", flag, err)
 			}

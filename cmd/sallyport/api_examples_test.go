@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 )
@@ -114,7 +113,7 @@ func TestAPIExamples(t *testing.T) {
 					t.Skip("sh is missing")
 				}
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 			defer cancel()
 			example := exec.CommandContext(ctx, program, file)
 			if c.language == "sh" {

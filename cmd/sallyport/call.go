@@ -16,13 +16,8 @@ import (
 	"github.com/sallyport-net/sallyport/signaling"
 )
 
-// How long a call stays silent about itself, at first and from then on, and how
-// long a peer has to say whether it admits us.
-const (
-	silence     = 5 * time.Second
-	repeat      = 10 * time.Second
-	verdictWait = 10 * time.Second
-)
+// verdictWait is how long a peer has to say whether it admits us.
+const verdictWait = 10 * time.Second
 
 // call is one connection to a peer, with the node that it was made from; node is
 // nil where that is the one in the background.
@@ -49,12 +44,9 @@ type peerConn interface {
 // dial starts a node and connects to target, by connect: a stream or a ping.
 // Nobody waits for long without being told what goes on.
 func (a *app) dial(ctx context.Context, f *nodeFlags, target string, connect func(*node.Node, context.Context, address.Address) (*node.Conn, error)) (*call, error) {
-	peer, err := a.resolve(ctx, f, target)
+	peer, err := a.resolvePeer(ctx, f, target)
 	if err != nil {
 		return nil, err
-	}
-	if peer.Foreign != "" {
-		return nil, misused("ask the peer for its Sallyport address", "%v", &node.ErrForeign{ID: peer.Foreign})
 	}
 	cfg, err := a.callerConfig(ctx, f, peer)
 	if err != nil {
@@ -63,15 +55,7 @@ func (a *app) dial(ctx context.Context, f *nodeFlags, target string, connect fun
 	story := newNarrator(a)
 	cfg.Logger = slog.New(story)
 	cfg.NoWait = true // a peer on the LAN needs neither broker nor STUN
-	begun := time.Now()
-	waited := make(chan struct{})
-	ended := make(chan struct{})
-	go func() {
-		defer close(waited)
-		a.tellWaiting(ended, begun, f.timeout, peer, story.story)
-	}()
-	defer func() { close(ended); <-waited }()
-
+	defer a.tellWaiting(f.timeout, peer, story.story)()
 	n, err := a.startNode(ctx, cfg, !f.portAsked)
 	if err != nil {
 		return nil, err
@@ -106,37 +90,6 @@ func (a *app) callerConfig(ctx context.Context, f *nodeFlags, peer address.Addre
 		cfg.Key = address.PrivateKey{}
 	}
 	return cfg, nil
-}
-
-// tellWaiting says what goes on, after some seconds and from then on now and
-// again, until ended closes.
-func (a *app) tellWaiting(ended <-chan struct{}, begun time.Time, timeout time.Duration, peer address.Address, s *story) {
-	timer := time.NewTimer(silence)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ended:
-			return
-		case <-timer.C:
-			timer.Reset(repeat)
-		}
-		waited := time.Since(begun).Round(time.Second)
-		latest := s.latest()
-		if a.json {
-			emit(a.err, waitingEvent{"waiting", milliseconds(waited), latest})
-			continue
-		}
-		if latest == "" {
-			latest = "looking at the networks here"
-		}
-		a.say("No connection to %s after %v: %s. Giving up after %v.", peer.Key.Short(), waited, latest, timeout)
-	}
-}
-
-type waitingEvent struct {
-	Event string  `json:"event"`
-	MS    float64 `json:"ms"`
-	What  string  `json:"what"`
 }
 
 // admitted waits for the peer's yes, and tells of the connection.

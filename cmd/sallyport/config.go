@@ -106,16 +106,31 @@ func readConfig(path, command string, flags *pflag.FlagSet, others []string) err
 		}
 	}
 	err := configfile.Read(path, configfile.Keys{Flags: flags, Except: notKeys, Others: others})
-	var unknown *configfile.UnknownKeyError
+	var bad *configfile.Error
 	switch {
 	case err == nil, optional && errors.Is(err, fs.ErrNotExist):
 		return nil
-	case errors.As(err, &unknown):
-		hint := "try a key that is named as a flag of sallyport " + command
-		if near := nearest(unknown.Key, unknown.Known); near != "" {
+	case !errors.As(err, &bad):
+		return unread(path, err, command)
+	}
+	hint := bad.Hint()
+	if key, known := bad.Unknown(); key != "" {
+		hint = "try a key that is named as a flag of sallyport " + command
+		if near := nearest(key, known); near != "" {
 			hint = fmt.Sprintf("try %q", near)
 		}
-		return misused(hint, "%v", err)
 	}
-	return misused("", "%v", err)
+	return misused(hint, "%v", bad)
+}
+
+// unread is a configuration file that can't be read.
+func unread(path string, err error, command string) error {
+	hint := "try another file with --config"
+	if errors.Is(err, fs.ErrNotExist) {
+		hint = `try a file that is there; "sallyport config init" writes one`
+		if command == "serve" {
+			hint = `try a file that is there; "sallyport serve --print-config" prints one`
+		}
+	}
+	return &failure{status: statusMisused, what: fmt.Sprintf("the configuration file %q can't be read: %s", path, reasonOf(err)), hint: hint, cause: err}
 }

@@ -115,7 +115,7 @@ func explainCut(err error) error {
 	case errors.As(err, &f):
 		return err
 	case errors.As(err, &w):
-		return failed(err, "", "the peer closed the connection before all was sent")
+		return failed(err, "look what the peer's side says", "the peer closed the connection before all was sent")
 	}
 	if f := explain(err); f.status != statusFailed || f.hint != "" {
 		return f

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/node/code"
 	"github.com/sallyport-net/sallyport/node/nickname"
 )
@@ -78,6 +81,10 @@ run "sallyport addr --code" and reads the code to you.`,
 				target = peer.Address.String()
 			}
 			added, err := all.Add(args[0], target, replace)
+			var parse *address.ParseError
+			if errors.As(err, &parse) && parse.Failure == address.UnknownForm {
+				return misused("copy the whole address, or take a node id or a nickname", "%q is no TARGET for a contact", target)
+			}
 			if err != nil {
 				return err
 			}
@@ -107,11 +114,15 @@ func newContactList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			width := 0
+			for _, one := range list {
+				width = max(width, utf8.RuneCountInString(one.Name))
+			}
 			for _, one := range list {
 				if a.json {
 					emit(a.out, contactEvent{"contact", one.Name, one.Target})
 				} else {
-					fmt.Fprintf(a.out, "%s  %s\n", one.Name, one.Target)
+					fmt.Fprintf(a.out, "%-*s  %s\n", width, one.Name, one.Target)
 				}
 			}
 			if len(list) == 0 {

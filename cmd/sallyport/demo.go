@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/program"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/stage"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
@@ -115,7 +116,7 @@ func (d *demo) run(ctx context.Context, loopback bool) error {
 
 // build sets the stage: two machines, with a NAT for each if possible.
 func (d *demo) build(hosts hostsEvent) (*stage.Stage, error) {
-	cfg := stage.Config{Apart: ownGroup}
+	cfg := stage.Config{Apart: program.Apart}
 	if hosts.Loopback {
 		cfg.Loopback = loopbackName()
 	}
@@ -179,7 +180,7 @@ func (d *demo) reports(ctx context.Context, s *stage.Stage) error {
 	told := reportsEvent{Event: "reports"}
 	for n, name := range names {
 		if errs[n] != nil {
-			return failed(errs[n], "", "%s's NAT report failed: %v", name, errs[n])
+			return failed(errs[n], demoHint, "%s's NAT report failed: %v", name, errs[n])
 		}
 		d.tell("\nWhat %s finds out about the way to the internet: sallyport nat\n%s", name, indented(outs[n]))
 		told.Reports = append(told.Reports, hostReport{name, json.RawMessage(outs[n])})

@@ -14,6 +14,9 @@ import (
 	"github.com/sallyport-net/sallyport/node"
 )
 
+// demoHint is for a demonstration that went wrong.
+const demoHint = "try again, or do without NATs: sallyport demo --loopback"
+
 const demoMessage = "Hello Alice, this is Bob."
 
 // meet runs a node on one machine and connects to it from the other.
@@ -42,7 +45,7 @@ func (d *demo) listen(ctx context.Context, children *sync.WaitGroup, m *stage.Ma
 		return ready, err
 	}
 	if err := run.Start(); err != nil {
-		return ready, failed(err, "", "%s's node did not start: %v", m.Name(), err)
+		return ready, failed(err, demoHint, "%s's node did not start: %v", m.Name(), err)
 	}
 	r := bufio.NewReader(out)
 	line, err := r.ReadBytes('\n')
@@ -54,7 +57,7 @@ func (d *demo) listen(ctx context.Context, children *sync.WaitGroup, m *stage.Ma
 		_ = run.Wait()
 	})
 	if err != nil {
-		return ready, failed(err, "", "%s's node did not get ready: %v", m.Name(), err)
+		return ready, failed(err, demoHint, "%s's node did not get ready: %v", m.Name(), err)
 	}
 	return ready, nil
 }
@@ -75,7 +78,7 @@ func (d *demo) call(ctx context.Context, m *stage.Machine, target string) error 
 		return err
 	}
 	if err := run.Start(); err != nil {
-		return failed(err, "", "%s's call did not start: %v", m.Name(), err)
+		return failed(err, demoHint, "%s's call did not start: %v", m.Name(), err)
 	}
 	connected := false
 	var begun time.Time
@@ -92,10 +95,10 @@ func (d *demo) call(ctx context.Context, m *stage.Machine, target string) error 
 	took := time.Since(begun)
 	_, _ = io.Copy(io.Discard, errs)
 	if err := run.Wait(); err != nil || !connected {
-		return failed(err, "", "the call failed; the steps above tell how")
+		return failed(err, demoHint, "the call failed; the steps above tell how")
 	}
 	if back = strings.TrimSuffix(back, "\n"); back != demoMessage {
-		return failed(nil, "", "%q was sent, and %q came back", demoMessage, back)
+		return failed(nil, demoHint, "%q was sent, and %q came back", demoMessage, back)
 	}
 	d.event(echoEvent{"echo", back, milliseconds(took)})
 	d.tell("\nBob says %q, and it is back after %.0f ms.\n", demoMessage, milliseconds(took))

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/control"
 )
 
 func newDown(a *app) *cobra.Command {
@@ -75,12 +77,12 @@ func (a *app) askDown(ctx context.Context, files upFiles) (int, error) {
 	was := lockedBy(files.lock)
 	c := a.background(&nodeFlags{})
 	if c != nil {
-		asking, cancel := context.WithTimeout(ctx, controlAnswer)
+		asking, cancel := context.WithTimeout(ctx, control.AnswerTime)
 		defer cancel()
 		var ending struct {
 			PID int `json:"pid"`
 		}
-		if c.ask(asking, http.MethodPost, "/v1/shutdown", nil, &ending) == nil {
+		if c.Ask(asking, http.MethodPost, "/v1/shutdown", nil, &ending) == nil {
 			return ending.PID, nil
 		}
 		if ctx.Err() != nil {
@@ -113,10 +115,5 @@ func isUp(files upFiles) bool {
 			return true
 		}
 	}
-	conn, err := newControl(files).dial(context.Background(), "", "")
-	if err != nil {
-		return false
-	}
-	_ = conn.Close()
-	return true
+	return newControl(files).Answers()
 }

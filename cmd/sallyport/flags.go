@@ -107,7 +107,7 @@ func (f *nodeFlags) check() error {
 
 func (f *nodeFlags) parseBrokers() ([]address.Broker, error) {
 	if len(f.brokers) > address.MaxBrokers {
-		return nil, misused("", "%d brokers are named, of %d at most", len(f.brokers), address.MaxBrokers)
+		return nil, misused("leave some --broker out", "%d brokers are named, of %d at most", len(f.brokers), address.MaxBrokers)
 	}
 	var list []address.Broker
 	for _, s := range f.brokers {

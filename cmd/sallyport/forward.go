@@ -9,6 +9,7 @@ import (
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/forward"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/spare"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 )
@@ -99,7 +100,7 @@ func (f *forwardCommand) specs() ([]forward.Spec, error) {
 	case len(all) == 0:
 		return nil, misused("try -L 8080:127.0.0.1:80, -R or --socks", "there is nothing to forward")
 	case len(all) > maxForwards:
-		return nil, misused("", "%d forwards are more than %d", len(all), maxForwards)
+		return nil, misused("run \"sallyport forward\" twice", "%d forwards are more than %d", len(all), maxForwards)
 	}
 	return all, nil
 }
@@ -113,7 +114,7 @@ func (f *forwardCommand) run(ctx context.Context, target string, specs []forward
 	if up != nil {
 		return f.through(ctx, up, peer, specs)
 	}
-	defer spareWhileIdle()()
+	defer spare.WhileIdle()()
 	t := &forwardTeller{app: f.app}
 	return f.forwarding(ctx, t.tell, specs, func(ctx context.Context) (r forward.Reached, err error) {
 		call, err := f.dial(ctx, &f.flags, target, func(n *node.Node, ctx context.Context, peer address.Address) (*node.Conn, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/program"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/stage"
 	"github.com/sallyport-net/sallyport/nat/natlab"
@@ -116,7 +117,7 @@ func (l *lab) run(ctx context.Context, args []string) error {
 	if err := natlab.Available(); err != nil {
 		return failed(err, "try it on Linux, as root or where the kernel has unprivileged user namespaces", "the laboratory can't run here: %v", err)
 	}
-	s, err := stage.New(stage.Config{Apart: ownGroup}) // ^C is for us to pass on
+	s, err := stage.New(stage.Config{Apart: program.Apart}) // ^C is for us to pass on
 	if err != nil {
 		return explainStage(err)
 	}
@@ -160,9 +161,9 @@ type labEndedEvent struct {
 func explainStage(err error) error {
 	var host stage.HostError
 	if errors.As(err, &host) {
-		return misused("", "%v", err)
+		return misused("try sallyport lab --help, which lists the NATs", "%v", err)
 	}
-	return failed(errors.Unwrap(err), "", "%v", err)
+	return failed(errors.Unwrap(err), "try it again with -v", "%v", err)
 }
 
 // play runs the commands, and ends with the last one.
@@ -188,7 +189,7 @@ func (l *lab) play(ctx context.Context, s *stage.Stage, parts []labPart) error {
 			c.Stdin, last = l.in, run
 		}
 		if err := run.Start(); err != nil {
-			return failed(err, "", "the command on host %q did not start: %v", p.host, err)
+			return failed(err, "look whether it is there: sallyport lab -- which COMMAND", "the command on host %q did not start: %v", p.host, err)
 		}
 		running = append(running, c)
 		if run != last {
@@ -248,7 +249,7 @@ func statusOf(err error) error {
 	case err == nil:
 		return nil
 	case !errors.As(err, &exit):
-		return failed(err, "", "the command failed: %v", err)
+		return failed(err, "try it again with -v", "the command failed: %v", err)
 	case exit.ExitCode() >= 0:
 		return exited(exit.ExitCode())
 	}

@@ -116,13 +116,18 @@ func (s *story) note(strategy, what string) {
 	s.last[strategy] = what
 }
 
-// latest gives what each strategy is at, as "direct: dialling …; punch: …".
+// latest gives what each strategy is at, as "direct: dialling …; punch: …", but
+// for those that had no chance here.
 func (s *story) latest() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var parts []string
 	for _, name := range s.order {
 		what, _, _ := strings.Cut(s.last[name], "\n")
+		what = strings.TrimPrefix(what, "ended: ")
+		if strings.HasPrefix(what, "not tried: ") {
+			continue
+		}
 		parts = append(parts, name+": "+what)
 	}
 	return strings.Join(parts, "; ")

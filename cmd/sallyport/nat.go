@@ -70,7 +70,7 @@ func (a *app) surveyor(ctx context.Context, f *nodeFlags) (func(context.Context)
 	if up == nil {
 		return func(ctx context.Context) (*natSurvey, error) { return survey(ctx, f) }, nil
 	}
-	st, err := up.status(ctx)
+	st, err := up.Status(ctx)
 	if err != nil {
 		return nil, err
 	}

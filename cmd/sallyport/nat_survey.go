@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/control"
 	"github.com/sallyport-net/sallyport/nat"
 	"github.com/sallyport-net/sallyport/nat/portmap"
 	"github.com/sallyport-net/sallyport/nat/probe"
@@ -107,10 +108,10 @@ func (s *natSurvey) conclude(begun time.Time) {
 
 // surveyThrough has the node in the background ask. The routers are asked from
 // here: that takes no port of the node's.
-func (a *app) surveyThrough(ctx context.Context, up *control) (*natSurvey, error) {
+func (a *app) surveyThrough(ctx context.Context, up *control.Client) (*natSurvey, error) {
 	begun := time.Now()
 	var known []api.Place
-	if err := up.ask(ctx, http.MethodGet, "/v1/interfaces", nil, &known); err != nil {
+	if err := up.Ask(ctx, http.MethodGet, "/v1/interfaces", nil, &known); err != nil {
 		return nil, err
 	}
 	routers := make(map[netip.Addr]func(seen netip.Addr) natRouter)
@@ -129,7 +130,7 @@ func (a *app) surveyThrough(ctx context.Context, up *control) (*natSurvey, error
 		})
 	}
 	var probed api.Probed
-	err := up.ask(ctx, http.MethodPost, "/v1/interfaces/probe", nil, &probed)
+	err := up.Ask(ctx, http.MethodPost, "/v1/interfaces/probe", nil, &probed)
 	all.Wait()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()

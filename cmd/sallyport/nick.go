@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,9 +130,13 @@ again to renew it; "sallyport node" does so by itself.`,
 			if err != nil {
 				return err
 			}
+			had, err := p.Own.Names(p.Key.Public())
+			if err != nil {
+				return err
+			}
 			r, err := p.Publish(ctx, name)
 			if err != nil {
-				return notClaimed(p, name, err)
+				return notClaimed(p, name, slices.Contains(had, name), err)
 			}
 			if a.json {
 				emit(a.out, nickEventOf("claimed", r))
@@ -144,11 +149,11 @@ again to renew it; "sallyport node" does so by itself.`,
 }
 
 // notClaimed forgets a name that a registry refuses, so that no node asks for
-// it again and again.
-func notClaimed(p nickname.Publisher, name nickname.Name, err error) error {
+// it again and again. Where no registry was named, one that is ours already stays.
+func notClaimed(p nickname.Publisher, name nickname.Name, ours bool, err error) error {
 	var no *nickname.RefusedError
 	if errors.As(err, &no) && (no.Status == nickname.Taken || no.Status == nickname.Alike || no.Status == nickname.Full) ||
-		errors.Is(err, nickname.ErrNoRegistry) {
+		errors.Is(err, nickname.ErrNoRegistry) && !ours {
 		return errors.Join(err, p.Own.Forget(name))
 	}
 	return err
@@ -193,6 +198,10 @@ func newNickShow(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			width := 0
+			for _, name := range names {
+				width = max(width, len(name.String()))
+			}
 			for _, name := range names {
 				r, err := nickname.Choose(p.Now(), name, nickname.Pin{}, p.Places.Fetch(ctx, name))
 				switch {
@@ -207,9 +216,9 @@ func newNickShow(a *app) *cobra.Command {
 				case a.json:
 					emit(a.out, nickEventOf("name", r))
 				case err != nil:
-					fmt.Fprintf(a.out, "%s  not found: %s\n", name, strings.TrimPrefix(err.Error(), name.String()+": "))
+					fmt.Fprintf(a.out, "%-*s  not found: %s\n", width, name, strings.TrimPrefix(err.Error(), name.String()+": "))
 				default:
-					fmt.Fprintf(a.out, "%s  until %s\n", name, r.Expires.Local().Format(time.DateTime))
+					fmt.Fprintf(a.out, "%-*s  until %s\n", width, name, r.Expires.Local().Format(time.DateTime))
 				}
 			}
 			if len(names) == 0 {
@@ -255,7 +264,7 @@ func (a *app) keepNames(f *nodeFlags, cfg node.Config) (*nickname.Keeper, error)
 	}
 	names, err := p.Own.Names(cfg.Key.Public())
 	if err != nil {
-		return nil, failed(err, "", "this node's names can't be read: %v", err)
+		return nil, failed(err, `see which with "sallyport nick show", or move the file away and claim them again`, "this node's names can't be read: %s", withoutCalls(err))
 	}
 	return nickname.Keep(nickname.KeeperConfig{Names: names, Publisher: p, Logger: cfg.Logger, OnResult: func(name nickname.Name, r nickname.Record, err error) {
 		e := nickEvent{Event: "name", Name: name.String(), Kind: kindOf(name), Sequence: r.Sequence}

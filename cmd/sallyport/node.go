@@ -13,6 +13,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/address"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/spare"
 	"github.com/sallyport-net/sallyport/node"
 )
 
@@ -121,7 +122,7 @@ func (n *nodeCommand) run(ctx context.Context) error {
 		return err
 	}
 	defer nd.Close()
-	defer spareWhileIdle()()
+	defer spare.WhileIdle()()
 	self := nd.Address()
 	n.announce(self)
 	keeper, err := n.keepNames(&n.flags, cfg)
@@ -160,7 +161,7 @@ func (n *nodeCommand) acceptAll(ctx context.Context, nd *node.Node, serve func(n
 			return daemonEnd(ctx)
 		}
 		if err != nil {
-			return failed(err, "", "the node takes no more connections")
+			return failed(err, "try it again with -v", "the node takes no more connections")
 		}
 		n.serving.Go(func() {
 			defer func() { <-places }()

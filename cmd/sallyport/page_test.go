@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,7 +45,8 @@ func newBrowser(t *testing.T) (context.Context, *browser) {
 		t.Skip("chromium is missing")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WindowSize(1040, 1000),
-		chromedp.UserDataDir(browserHome(t)), chromedp.Flag("disable-dev-shm-usage", true))
+		chromedp.UserDataDir(browserHome(t)), chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.WSURLReadTimeout(patience))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}
@@ -52,7 +54,7 @@ func newBrowser(t *testing.T) (context.Context, *browser) {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel = context.WithTimeout(ctx, 5*patience)
 	t.Cleanup(cancel)
 	b := &browser{}
 	b.watch(ctx)
@@ -68,7 +70,7 @@ func browserHome(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for end := time.Now().Add(10 * time.Second); os.RemoveAll(dir) != nil; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(patience); os.RemoveAll(dir) != nil; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Errorf("%s can't be removed", dir)
 				return
@@ -116,7 +118,7 @@ func (h *household) do(ctx context.Context, actions ...chromedp.Action) {
 func (h *household) until(ctx context.Context, condition string) {
 	h.t.Helper()
 	h.t.Log("waiting for", condition)
-	h.do(ctx, chromedp.Poll(condition, nil, chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(20*time.Millisecond)))
+	h.do(ctx, chromedp.Poll(condition, nil, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond)))
 }
 
 func TestPage(t *testing.T) {
@@ -151,7 +153,7 @@ func TestPage(t *testing.T) {
 
 	// What was switched off did not fail, and how a lane ended is not told by its
 	// colour alone.
-	h.until(ctx, "[/^(direct|reverse) ✓$/, /^lan –$/].every((r) => [...document.querySelectorAll('.call text')].some((t) => r.test(t.textContent))) && document.querySelector('.bar.failed[data-lane=lan]') === null")
+	h.until(ctx, "[/^(direct|reverse|punch) ✓$/, /^lan –$/].every((r) => [...document.querySelectorAll('.call text')].some((t) => r.test(t.textContent))) && document.querySelector('.bar.failed[data-lane=lan]') === null")
 
 	// A peer that can't be had.
 	h.do(ctx, chromedp.SetValue("#target", "<img src=x onerror=alert(1)>"), chromedp.Click("#open button"))
@@ -334,17 +336,21 @@ func (h *household) reload(ctx context.Context) {
 // in, try what it can.
 func (h *household) attack(ctx context.Context, b *browser) {
 	h.t.Helper()
-	var sent http.Header
+	var sent atomic.Pointer[http.Header]
 	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/" {
-			sent = r.Header.Clone()
+			header := r.Header.Clone()
+			sent.Store(&header)
 		}
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte("<title>evil</title>"))
 	}))
 	defer evil.Close()
 	var got []string
-	h.do(ctx, chromedp.Navigate(evil.URL+"/v1/"), chromedp.Evaluate(fmt.Sprintf(`(async () => {
+	h.do(ctx, chromedp.Navigate(evil.URL+"/v1/"))
+	// On a busy machine the page before is there for a moment longer.
+	h.until(ctx, "document.title === 'evil'")
+	h.do(ctx, chromedp.Evaluate(fmt.Sprintf(`(async () => {
 		const url = %q, out = [];
 		const attempt = async (name, f) => { try { out.push(name + ": " + await f()); } catch { out.push(name + ": refused"); } };
 		await attempt("read", async () => (await fetch(url + "v1/status", { credentials: "include" })).status);
@@ -359,8 +365,8 @@ func (h *household) attack(ctx context.Context, b *browser) {
 		h.t.Errorf("another origin gets %q, not %q", strings.Join(got, ", "), want)
 	}
 	// The jar is one for all ports: that is why the cookie alone opens nothing.
-	if !strings.Contains(sent.Get("Cookie"), "sallyport-") {
-		h.t.Errorf("this browser does not send our cookie to other ports: %q; then the test shows nothing", sent.Get("Cookie"))
+	if jar := sent.Load().Get("Cookie"); !strings.Contains(jar, "sallyport-") {
+		h.t.Errorf("this browser does not send our cookie to other ports: %q; then the test shows nothing", jar)
 	}
 	b.take()
 }

@@ -33,16 +33,16 @@ func TestPingLeavesTheRelay(t *testing.T) {
 
 	apart(false)
 	direct := far.Externals()[0].String() + ":"
-	at := text.await(t, `^The connection goes on with (\S+), through the NATs by hole punching\.$`)
+	at := text.await(t, `^The connection goes on with (\S+), through the NATs by hole punching(?: after [0-9.]+m?s)?\.$`)
 	text.await(t, `^pong from .* via punch `+at+`$`)
-	also := events.await(t, `^\{"event":"path","state":"moved","via":"punch","remote":"([^"]+)"\}$`)
+	also := events.await(t, `^\{"event":"path","state":"moved","via":"punch","remote":"([^"]+)"(?:,"ms":[0-9.]+)?\}$`)
 	if !strings.HasPrefix(at, direct) || !strings.HasPrefix(also, direct) {
 		t.Errorf("the direct paths lead to %s and %s, want %s", at, also, direct)
 	}
 
 	apart(true)
 	text.await(t, `^The path to the peer is silent\. Looking for another; nothing is lost meanwhile\.$`)
-	at = text.await(t, `^The connection goes on with (\S+), through a relay after [0-9.]+s\.$`)
+	at = text.await(t, `^The connection goes on with (\S+), through a relay after [0-9.]+m?s\.$`)
 	text.await(t, `^pong from .* via relay `+at+`$`)
 	events.await(t, `^\{"event":"path","state":"lost"\}$`)
 	events.await(t, `^\{"event":"path","state":"moved","via":"relay","remote":"[^"]+","ms":[0-9.]+\}$`)

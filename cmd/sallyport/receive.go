@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -86,11 +84,11 @@ and other events to standard error.`,
 			return err
 		}
 		if err := os.MkdirAll(r.output, 0o777); err != nil {
-			return failed(err, "try --output with another folder", "there is no folder %q, and it can't be made", r.output)
+			return failed(err, "try --output with another folder", "the folder %q can't be made: %s", r.output, reasonOf(err))
 		}
 		var err error
 		if r.root, err = os.OpenRoot(r.output); err != nil {
-			return failed(err, "try --output with another folder", "%q can't be used as a folder", r.output)
+			return failed(err, "try --output with another folder", "%q can't be used as a folder: %s", r.output, reasonOf(err))
 		}
 		defer r.root.Close()
 		begun := time.Now()
@@ -145,7 +143,7 @@ func (r *receiveCommand) byCode(ctx context.Context, words code.Code) error {
 		return failed(err, "look for its window", "this code is in use by another \"sallyport receive\" here")
 	}
 	if err != nil {
-		return failed(err, "", "no key could be made")
+		return failed(err, "try again", "no key could be made: %v", err)
 	}
 	defer p.close()
 	if p.Done {
@@ -269,66 +267,6 @@ type readyEvent struct {
 	Command string `json:"command"`
 }
 
-// ask shows what comes, and asks whether it is wanted.
-func (r *receiveCommand) ask(ctx context.Context, from address.Key, o transfer.Offer) error {
-	sum := o.Digest()
-	digest := hex.EncodeToString(append(sum[:], from.String()...))
-	switch {
-	case r.accepted[digest]:
-		return nil // goes on
-	case r.json:
-		emit(r.err, offeredEvent{"offered", from.String(), o.Files(), o.Size(), names(o)})
-	case r.yes || !r.interactive():
-		r.say("%s offers %s.", from.Short(), describe(o))
-	}
-	if !r.yes {
-		if !r.interactive() {
-			return &transfer.StopError{Reason: transfer.Unattended, Text: fmt.Sprintf("Not a terminal: add --yes to accept %s", describe(o))}
-		}
-		fmt.Fprintf(r.err, "%s offers %s.\nReceive it into %s? [y/N] ", from.Short(), describe(o), r.where())
-		yes, err := r.typed(ctx)
-		if err != nil {
-			return err
-		}
-		if !yes {
-			return &transfer.StopError{Reason: transfer.Declined}
-		}
-	}
-	r.accepted[digest] = true
-	r.remember(digest)
-	return nil
-}
-
-// typed waits for an answer. What reads standard input can't be interrupted, and
-// ends with the process.
-func (r *receiveCommand) typed(ctx context.Context) (bool, error) {
-	if r.answers == nil {
-		r.answers = make(chan string)
-		go func() {
-			defer close(r.answers)
-			for in := bufio.NewScanner(r.in); in.Scan(); {
-				r.answers <- in.Text()
-			}
-		}()
-	}
-	select {
-	case answer := <-r.answers:
-		answer = strings.ToLower(strings.TrimSpace(answer))
-		return answer == "y" || answer == "yes", nil
-	case <-ctx.Done():
-		fmt.Fprintln(r.err)
-		return false, ctx.Err()
-	}
-}
-
-type offeredEvent struct {
-	Event string   `json:"event"`
-	From  string   `json:"from"`
-	Files int      `json:"files"`
-	Bytes int64    `json:"bytes"`
-	Names []string `json:"names"`
-}
-
 // movedEvent is a transfer that is done: "sent" or "received". Here is how many
 // of the bytes were there already.
 type movedEvent struct {
@@ -356,35 +294,4 @@ func (r *receiveCommand) where() string {
 		return "this folder"
 	}
 	return r.output
-}
-
-// namesShown is how many names of an offer are told.
-const namesShown = 10
-
-// names are those of what lies at the top of an offer, not too many.
-func names(o transfer.Offer) []string {
-	list := []string{}
-	for _, e := range o.Top() {
-		if len(list) < namesShown {
-			list = append(list, e.Path)
-		}
-	}
-	return list
-}
-
-// describe says what an offer has: `"small.bin" (64 kB)`.
-func describe(o transfer.Offer) string {
-	top := o.Top()
-	if len(top) == 1 && !top[0].Folder {
-		return fmt.Sprintf("%q (%s)", top[0].Path, amount(o.Size()))
-	}
-	var list []string
-	for _, name := range names(o) {
-		list = append(list, fmt.Sprintf("%q", name))
-	}
-	text := strings.Join(list, ", ")
-	if more := len(top) - len(list); more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return fmt.Sprintf("%s (%s, %s)", text, plural(o.Files(), "file"), amount(o.Size()))
 }

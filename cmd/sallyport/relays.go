@@ -47,7 +47,7 @@ func (f *relayingFlags) flag(self string) string {
 // is looked up.
 func (f *nodeFlags) checkRelays() error {
 	if len(f.relays) > node.MaxRelayNodes {
-		return misused("", "--relay names %d nodes, of %d at most", len(f.relays), node.MaxRelayNodes)
+		return misused("leave some --relay out", "--relay names %d nodes, of %d at most", len(f.relays), node.MaxRelayNodes)
 	}
 	return nil
 }

@@ -16,20 +16,24 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/program"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
 )
 
-// patience is after what time a script gives up waiting for something.
-const patience = 20 * time.Second
+// patience is after what time a test gives up waiting for something. Nothing is
+// expected to be as slow, whatever else the machine does.
+const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	natlab.Main()
@@ -65,7 +69,7 @@ func TestScripts(t *testing.T) {
 			"feed": feedCmd, "hangup": hangUpCmd, "status": statusCmd, "gone": goneCmd,
 			"certificate": certificateCmd, "activate": activateCmd, "get": getCmd, "spy": spyCmd, "converse": converseCmd, "parallel": parallelCmd,
 			"hold": holdCmd, "broken": brokenCmd, "closed": closedCmd, "website": websiteCmd, "getvia": getViaCmd,
-			"occupy": occupyCmd, "grown": grownCmd, "random": randomCmd,
+			"occupy": occupyCmd, "grown": grownCmd, "random": randomCmd, "until": untilCmd,
 		},
 	})
 }
@@ -137,10 +141,11 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("BROKER", at.Brokers[0])
 	env.Setenv("STUN", at.STUN[0])
 	env.Setenv("PORT", freePort())
+	env.Setenv("PORT2", freePort())
 	size := transferBytes()
 	env.Setenv("BYTES", strconv.FormatInt(size, 10))
 	env.Setenv("HALF", strconv.FormatInt(size/3, 10))
-	env.Setenv("LIMIT", strconv.FormatInt(size, 10))
+	env.Setenv("LIMIT", strconv.FormatInt(size/4, 10))
 	env.Setenv("SERVICE", service.Addr().String())
 	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 	env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
@@ -165,10 +170,27 @@ func transferBytes() int64 {
 // ports counts through a range that the kernel gives to nobody by itself.
 var ports atomic.Uint32
 
-// freePort gives a port that nobody listens on, and no other script gets.
+// claims is a file with a byte for each of these ports, which other processes that run
+// these tests lock as well.
+var claims = sync.OnceValues(func() (*os.File, error) {
+	name := fmt.Sprintf("sallyport-test-ports-%d", os.Getuid())
+	return os.OpenFile(filepath.Join(os.TempDir(), name), os.O_CREATE|os.O_RDWR, 0o600)
+})
+
+// freePort gives a port that nobody listens on, and no other test gets until this
+// process ends, in another process neither.
 func freePort() string {
+	f, err := claims()
+	if err != nil {
+		panic(err)
+	}
 	for {
-		port := strconv.Itoa(20000 + (os.Getpid()*131+int(ports.Add(1)))%10000)
+		n := (os.Getpid()*131 + int(ports.Add(1))) % 10000
+		claim := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(n), Len: 1}
+		if unix.FcntlFlock(f.Fd(), unix.F_SETLK, &claim) != nil {
+			continue
+		}
+		port := strconv.Itoa(20000 + n)
 		if l, err := net.Listen("tcp", ":"+port); err == nil {
 			l.Close()
 			return port
@@ -243,7 +265,7 @@ func startIt(ts *testscript.TestScript, name string, open bool, c *exec.Cmd) {
 	errs, err := os.Create(ts.MkAbs(name + ".err"))
 	ts.Check(err)
 	c.Stdout, c.Stderr = out, errs
-	ownGroup(c)
+	program.Apart(c)
 	all := ts.Value("running").(running)
 	if before := all[name]; before != nil {
 		before.kill()
@@ -315,6 +337,23 @@ func randomCmd(ts *testscript.TestScript, neg bool, args []string) {
 	_, err = io.CopyN(f, rand.Reader, n)
 	ts.Check(err)
 	ts.Check(f.Close())
+}
+
+// until REGEXP COMMAND…: run it, again and again, until its standard output matches,
+// whatever its status.
+func untilCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP COMMAND…")
+	}
+	re, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	var text []byte
+	waitFor(ts, func() bool {
+		text, _ = command(ts, args[1:]).Output()
+		return re.Match(text)
+	}, func() string { return fmt.Sprintf("%q says nothing that matches %q:\n%s", args[1:], args[0], text) })
+	_, err = ts.Stdout().Write(text)
+	ts.Check(err)
 }
 
 func waitFor(ts *testscript.TestScript, done func() bool, what func() string) {

@@ -224,12 +224,9 @@ func (s *sendCommand) carry(ctx context.Context, c *node.Conn) error {
 
 // toTarget calls whoever waits with "sallyport receive".
 func (s *sendCommand) toTarget(ctx context.Context) error {
-	peer, err := s.resolve(ctx, &s.flags, s.to)
+	peer, err := s.resolvePeer(ctx, &s.flags, s.to)
 	if err != nil {
 		return err
-	}
-	if peer.Foreign != "" {
-		return misused("ask the peer for its Sallyport address", "%v", &node.ErrForeign{ID: peer.Foreign})
 	}
 	err = s.move().call(ctx, peer, s.flags.timeout)
 	if ctx.Err() != nil && s.progress.State().Stage > transfer.Meeting {

@@ -18,7 +18,7 @@ func (s *sendCommand) byCode(ctx context.Context, scan func()) error {
 		return failed(err, "wait for that one, or send it under another name", "this is being sent already")
 	}
 	if err != nil {
-		return failed(err, "", "no key could be made")
+		return failed(err, "try again", "no key could be made: %v", err)
 	}
 	defer p.close()
 	if s.anew && p.Peer != "" {

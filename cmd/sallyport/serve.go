@@ -14,6 +14,7 @@ import (
 
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/configfile"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/serve"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/spare"
 )
 
 // serveFlags are those of sallyport serve: what is to be served, and how.
@@ -115,7 +116,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		return explainServe(err)
 	}
 	defer s.Close()
-	defer spareWhileIdle()()
+	defer spare.WhileIdle()()
 	if !a.interactive() { // a terminal that hangs up ends us
 		defer s.ReloadOnHangUp()()
 	}

@@ -18,11 +18,11 @@ func (f *serveFlags) settlePorts(flags *pflag.FlagSet) error {
 	flags.VisitAll(func(flag *pflag.Flag) {
 		n, err := strconv.ParseFloat(flag.Value.String(), 64)
 		if err == nil && n <= 0 && !strings.HasSuffix(flag.Name, "-port") && wrong == nil {
-			wrong = misused("", "--%s must be more than 0", flag.Name)
+			wrong = misused("leave --"+flag.Name+" out for its default, "+flag.DefValue, "--%s must be more than 0", flag.Name)
 		}
 	})
 	if wrong == nil && (f.Relay.MaxAge <= 0 || f.drain < 0) {
-		wrong = misused("", "--turn-age and --drain can't be less than nothing")
+		wrong = misused("try --turn-age 24h and --drain 5s", "--turn-age and --drain can't be less than nothing")
 	}
 	if wrong != nil || f.ports == "" {
 		return wrong

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -119,20 +120,29 @@ func holdSockets(ts *testscript.TestScript) *held {
 	return h
 }
 
-// get STATUS URL: fetch it, to standard output.
+// get STATUS URL [REGEXP]: fetch it, to standard output; with REGEXP, until it
+// matches that.
 func getCmd(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: get STATUS URL")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: get STATUS URL [REGEXP]")
 	}
+	re, err := regexp.Compile("(?m)" + strings.Join(args[2:], ""))
+	ts.Check(err)
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get(args[1])
+	var text []byte
+	waitFor(ts, func() bool {
+		resp, err := client.Get(args[1])
+		ts.Check(err)
+		defer resp.Body.Close()
+		text, err = io.ReadAll(resp.Body)
+		ts.Check(err)
+		if strconv.Itoa(resp.StatusCode) != args[0] {
+			ts.Fatalf("status %s, not %s", resp.Status, args[0])
+		}
+		return re.Match(text)
+	}, func() string { return fmt.Sprintf("%s does not match %q:\n%s", args[1], args[2:], text) })
+	_, err = ts.Stdout().Write(text)
 	ts.Check(err)
-	defer resp.Body.Close()
-	_, err = io.Copy(ts.Stdout(), resp.Body)
-	ts.Check(err)
-	if strconv.Itoa(resp.StatusCode) != args[0] {
-		ts.Fatalf("status %s, not %s", resp.Status, args[0])
-	}
 }
 
 // spy BROKER TARGET: try to listen on the target's topic without its key. The

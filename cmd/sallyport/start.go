@@ -83,7 +83,7 @@ func (a *app) startNode(ctx context.Context, cfg node.Config, spare bool) (*node
 	case errors.As(err, &port):
 		return nil, failed(port.Err, port.Hint(), "%v", port)
 	}
-	return nil, failed(errors.Unwrap(err), "", "the node did not start: %v", err)
+	return nil, failed(errors.Unwrap(err), "try it again with -v", "the node did not start: %v", err)
 }
 
 // warnHealth says what a node misses that has started all the same.

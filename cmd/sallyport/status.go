@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/configfile"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/control"
 	"github.com/sallyport-net/sallyport/node/link"
 	"github.com/sallyport-net/sallyport/signaling"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
@@ -62,9 +64,12 @@ func (e exited) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 func explain(err error) *failure {
 	var f *failure
 	var parse *address.ParseError
+	var mute *control.Error
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &mute):
+		return &failure{status: statusFailed, what: mute.Error(), hint: mute.Hint(), cause: mute.Unwrap()}
 	case errors.As(err, &parse):
 		return &failure{status: statusMisused, what: parse.Error(), hint: "copy the whole address again; sallyport addr ADDRESS takes one apart", cause: nil}
 	case naming(err):
@@ -167,25 +172,43 @@ func misusedByCobra(c *cobra.Command, err error) error {
 	}
 	var bad *pflag.InvalidValueError
 	if errors.As(err, &bad) {
-		return misused("try "+c.CommandPath()+" --help", "--%s %q is not %s", bad.GetFlag().Name, bad.GetValue(), wantedBy(bad.GetFlag()))
+		return misused("try "+c.CommandPath()+" --help", "--%s %q is not %s", bad.GetFlag().Name, bad.GetValue(), configfile.Wanted(bad.GetFlag()))
+	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		return unknownFlag(c, unknown)
 	}
 	what, _, _ := strings.Cut(err.Error(), "\n")
 	return misused("try "+c.CommandPath()+" --help", "%s", what)
 }
 
-// wantedBy says what a flag takes.
-func wantedBy(f *pflag.Flag) string {
-	switch f.Value.Type() {
-	case "duration":
-		return "a time, such as 90s or 10m"
-	case "uint16":
-		return "a number from 0 to 65535"
-	case "bool":
-		return "true or false"
-	case "stringSlice":
-		return "a list with commas between, and its quotes closed"
+// unknownFlag is for a flag that a command does not have, and the nearest one
+// that it has.
+func unknownFlag(c *cobra.Command, unknown *pflag.NotExistError) error {
+	name := unknown.GetSpecifiedName()
+	if unknown.GetSpecifiedShortnames() != "" {
+		name = "-" + name
+	} else {
+		name = "--" + name
 	}
-	return "a number"
+	hint := "try " + c.CommandPath() + " --help"
+	switch near := nearest(strings.TrimLeft(name, "-"), flagNames(c)); {
+	case c == c.Root():
+		hint = "put flags behind the command, as in sallyport node --echo"
+	case near != "":
+		hint = "try --" + near
+	}
+	return misused(hint, "there is no flag %s", name)
+}
+
+// flagNames are those that help shows.
+func flagNames(c *cobra.Command) (names []string) {
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	return names
 }
 
 // withoutCalls is what err says of a file, less the names of the system's calls

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/code"
 	"github.com/sallyport-net/sallyport/node/nickname"
 )
@@ -106,6 +107,16 @@ func (a *app) resolve(ctx context.Context, f *nodeFlags, target string) (address
 	}
 	a.tellResolved(found)
 	return found.Address, nil
+}
+
+// resolvePeer is resolve for a TARGET that is to be called: an id that is no key
+// proves nobody, and is refused.
+func (a *app) resolvePeer(ctx context.Context, f *nodeFlags, target string) (address.Address, error) {
+	peer, err := a.resolve(ctx, f, target)
+	if err == nil && peer.Foreign != "" {
+		err = misused("ask the peer for its Sallyport address", "%v", &node.ErrForeign{ID: peer.Foreign})
+	}
+	return peer, err
 }
 
 // unknownTarget is the error of a target that cannot be resolved: a word that

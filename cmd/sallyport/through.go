@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/control"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 )
@@ -37,7 +35,7 @@ func (a *app) reach(ctx context.Context, f *nodeFlags, target string, echo bool)
 // throughBackground gives the node in the background and whom it shall call; nil
 // where a node of our own has to: there is none, the flags want one, or the target
 // is that node itself.
-func (a *app) throughBackground(ctx context.Context, f *nodeFlags, target string) (*control, address.Address, error) {
+func (a *app) throughBackground(ctx context.Context, f *nodeFlags, target string) (*control.Client, address.Address, error) {
 	up := a.background(f)
 	if up == nil {
 		return nil, address.Address{}, nil
@@ -46,7 +44,7 @@ func (a *app) throughBackground(ctx context.Context, f *nodeFlags, target string
 	if err != nil {
 		return nil, peer, err
 	}
-	st, err := up.status(ctx)
+	st, err := up.Status(ctx)
 	if err != nil {
 		return nil, peer, err
 	}
@@ -66,7 +64,7 @@ func (a *app) tellBackground(pid int) {
 func patienceOf(f *nodeFlags) int64 { return min(f.timeout, 2*time.Minute).Milliseconds() }
 
 // through connects to peer through the node in the background.
-func (a *app) through(ctx context.Context, up *control, f *nodeFlags, peer address.Address, echo bool) (*call, error) {
+func (a *app) through(ctx context.Context, up *control.Client, f *nodeFlags, peer address.Address, echo bool) (*call, error) {
 	stop, err := a.tellCall(ctx, up, f, peer)
 	if err != nil {
 		return nil, err
@@ -74,10 +72,10 @@ func (a *app) through(ctx context.Context, up *control, f *nodeFlags, peer addre
 	defer stop()
 	var c api.Connection
 	open := api.Open{Target: peer.String(), Echo: echo, TimeoutMS: patienceOf(f)}
-	if err := up.ask(ctx, http.MethodPost, "/v1/connections", open, &c); err != nil {
+	if err := up.Ask(ctx, http.MethodPost, "/v1/connections", open, &c); err != nil {
 		return nil, err
 	}
-	conn, err := up.tunnel(ctx, peer.Key, c)
+	conn, err := up.Tunnel(ctx, peer.Key, c)
 	if err != nil {
 		return nil, err
 	}
@@ -87,25 +85,20 @@ func (a *app) through(ctx context.Context, up *control, f *nodeFlags, peer addre
 
 // tellCall tells what a call by the node in the background is at, from when it
 // returns until stop is called.
-func (a *app) tellCall(ctx context.Context, up *control, f *nodeFlags, peer address.Address) (stop func(), err error) {
-	begun := time.Now()
+func (a *app) tellCall(ctx context.Context, up *control.Client, f *nodeFlags, peer address.Address) (stop func(), err error) {
 	story := newNarrator(a).story
-	waited, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(waited)
-		a.tellWaiting(ended, begun, f.timeout, peer, story)
-	}()
+	silent := a.tellWaiting(f.timeout, peer, story)
 	following, end := context.WithCancel(ctx)
 	followed, listening := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(followed)
-		up.follow(following, func() { close(listening) }, func(e api.Event) {
+		up.Follow(following, func() { close(listening) }, func(e api.Event) {
 			if e.Event == "step" && e.Peer == peer.Key.String() {
 				a.tellStep(e, story)
 			}
 		})
 	}()
-	stop = func() { close(ended); end(); <-waited; <-followed }
+	stop = func() { silent(); end(); <-followed }
 	select {
 	case <-listening:
 		return stop, nil
@@ -124,29 +117,5 @@ func (a *app) tellStep(e api.Event, s *story) {
 		emit(a.err, stepEvent{"step", e.MS, e.Strategy, e.What, e.Error})
 	default:
 		a.say("%9.1f ms  %-8s %s", e.MS, e.Strategy, inFull(e.What, e.Error))
-	}
-}
-
-// follow hands on what happens to the node in the background, until ctx ends or
-// the node does. listening is called once: when nothing is missed any more, or
-// when all is.
-func (c *control) follow(ctx context.Context, listening func(), each func(api.Event)) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sallyport/v1/events", nil)
-	if err != nil {
-		listening()
-		return
-	}
-	resp, err := c.http.Do(r)
-	listening()
-	if err != nil {
-		return
-	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		var e api.Event
-		if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok && json.Unmarshal([]byte(text), &e) == nil {
-			each(e)
-		}
 	}
 }

@@ -306,8 +306,12 @@ func (m *move) explain(err error) *failure {
 		return &failure{status: statusFailed, what: fmt.Sprintf("%s; %d%% has arrived", stop.Text, m.done()), hint: "make room and run the same command again; what has arrived is kept"}
 	case errors.As(err, &stop) && !stop.Remote && !m.sending:
 		return &failure{status: statusFailed, what: stop.Text, hint: "try a new code, with --overwrite where files differ, or with another folder for --output"}
+	case errors.As(err, &stop) && stop.Remote && m.sending:
+		return &failure{status: statusFailed, what: stop.Error(), hint: "ask them what is in the way, and run the same command again for another attempt"}
+	case errors.As(err, &stop) && stop.Remote:
+		return &failure{status: statusFailed, what: stop.Error(), hint: "ask the sender to send it again"}
 	case errors.As(err, &stop):
-		return &failure{status: statusFailed, what: stop.Error()}
+		return &failure{status: statusFailed, what: stop.Error(), hint: "run the same command again when nothing changes the files any more"}
 	case errors.As(err, &path), errors.As(err, &link):
 		return &failure{status: statusFailed, what: withoutCalls(err), hint: "try again when the file or folder can be used; what has arrived is kept", cause: err}
 	}

@@ -25,10 +25,11 @@ func (m *move) call(ctx context.Context, peer address.Address, wait time.Duratio
 		return err
 	}
 	defer n.Close()
-	silent := func() {}
-	if m.absent != "" {
-		silent = m.tellIdle(m.absent)
+	idle := m.absent
+	if idle == "" {
+		idle = fmt.Sprintf("No answer from %s yet. Trying for up to %v.", peer.Key.Short(), short(wait))
 	}
+	silent := m.tellIdle(idle)
 	defer func() { silent() }()
 	again := false
 	deadline := time.Now().Add(wait)
@@ -62,7 +63,11 @@ func (m *move) call(ctx context.Context, peer address.Address, wait time.Duratio
 			if again || m.absent != "" {
 				return m.nobody(wait, again)
 			}
-			return m.explain(err)
+			f := m.explain(err)
+			if f.status == statusAbsent {
+				f.hint = `try to start "sallyport receive" there; it must admit this node, and share a broker with it`
+			}
+			return f
 		}
 		select {
 		case <-time.After(callPause):

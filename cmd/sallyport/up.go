@@ -122,31 +122,31 @@ func (u *up) leave(ctx context.Context) error {
 		return err
 	}
 	if c := u.background(&nodeFlags{}); c != nil {
-		if st, err := c.status(ctx); err == nil {
+		if st, err := c.Status(ctx); err == nil {
 			return alreadyUp(st.PID)
 		}
 	}
 	exe, err := os.Executable()
 	if err != nil {
-		return failed(err, "", "this program can't find itself")
+		return failed(err, "start it by its whole path", "this program can't find itself")
 	}
 	if err := os.MkdirAll(filepath.Dir(files.log), 0o700); err != nil {
-		return failed(err, "", "%v", err)
+		return homeTrouble(err, filepath.Dir(files.log))
 	}
 	log, err := openLog(files.log)
 	if err != nil {
-		return failed(err, "", "the log can't be written: %v", err)
+		return homeTrouble(err, files.log)
 	}
 	defer log.Close()
 	before, err := log.file.Seek(0, io.SeekEnd)
 	if err != nil {
-		return failed(err, "", "the log can't be written: %v", err)
+		return homeTrouble(err, files.log)
 	}
 	c := exec.Command(exe, append(withoutOpen(os.Args[1:]), "--detached")...)
 	c.Stdout, c.Stderr = log.file, log.file
 	detach(c)
 	if err := c.Start(); err != nil {
-		return failed(err, "", "the node can't be started")
+		return failed(err, `try "sallyport up --foreground"`, "the node can't be started in the background: %s", reasonOf(err))
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }() // it outlives us, mostly
@@ -184,7 +184,7 @@ func (u *up) awaitUp(ctx context.Context, files upFiles, pid int, ended <-chan e
 		select {
 		case err := <-ended:
 			if err == nil {
-				err = failed(nil, "", "the node has ended at once; its log is %s", files.log)
+				err = failed(nil, `look into the log, or try "sallyport up --foreground"`, "the node has ended at once; its log is %s", files.log)
 			}
 			return api.Status{}, err
 		case <-ctx.Done():
@@ -194,7 +194,7 @@ func (u *up) awaitUp(ctx context.Context, files upFiles, pid int, ended <-chan e
 			return api.Status{}, context.Cause(ctx)
 		case <-look.C:
 		}
-		if st, err := c.status(ctx); err == nil && st.PID == pid {
+		if st, err := c.Status(ctx); err == nil && st.PID == pid {
 			return st, nil
 		}
 	}
@@ -227,7 +227,7 @@ func (u *up) tellUp(ctx context.Context, files upFiles, st api.Status) error {
 	e := upEvent{Event: "up", PID: st.PID, ID: st.Address.ID, Address: st.Address.Address, Compact: compact, Connect: u.pasteable(compact), Relay: u.relay.flag(compact), Socket: files.socket, URL: st.URL, TokenFile: files.token, Log: files.log}
 	if u.open {
 		var err error
-		if e.Link, err = newControl(files).link(ctx); err != nil {
+		if e.Link, err = newControl(files).Link(ctx); err != nil {
 			return err
 		}
 	}
@@ -240,7 +240,7 @@ func (u *up) tellUp(ctx context.Context, files upFiles, st api.Status) error {
 		fmt.Fprintf(u.out, "Relay:   %s\n", e.Relay)
 	}
 	if e.Link != "" {
-		fmt.Fprintf(u.out, "Page: %s\n", e.Link)
+		fmt.Fprintf(u.out, "Page:    %s\n", e.Link)
 	}
 	if st.Health.Broker != "" {
 		u.say("Warning: no signalling broker answers yet; they are tried again.")

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/spare"
 	"github.com/sallyport-net/sallyport/nat/errno"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
@@ -31,7 +32,7 @@ func (u *up) stay(ctx context.Context) error {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(files.lock), 0o700); err != nil {
-		return failed(err, "", "%v", err)
+		return homeTrouble(err, filepath.Dir(files.lock))
 	}
 	lock, err := takeLock(files.lock)
 	if err != nil {
@@ -42,7 +43,7 @@ func (u *up) stay(ctx context.Context) error {
 	if u.detached {
 		log, err := openLog(files.log)
 		if err != nil {
-			return failed(err, "", "the log can't be written: %v", err)
+			return homeTrouble(err, files.log)
 		}
 		u.app.out, u.app.err = &lines{w: io.Discard}, log // until the process ends
 	}
@@ -92,7 +93,7 @@ func (u *up) run(ctx context.Context, files upFiles, token string, tcp net.Liste
 		return err
 	}
 	defer nd.Close()
-	defer spareWhileIdle()()
+	defer spare.WhileIdle()()
 	server, err := api.New(api.Config{
 		Node: nd, Token: token, Version: u.version(), Shutdown: shutdown, Logger: cfg.Logger,
 		Forward: u.forwardBy(nd), Why: u.whyBy(nd, cfg),
@@ -103,7 +104,7 @@ func (u *up) run(ctx context.Context, files upFiles, token string, tcp net.Liste
 		},
 	})
 	if err != nil {
-		return failed(err, "", "the API did not start: %v", err)
+		return failed(err, "try it again with -v", "the API did not start: %v", err)
 	}
 	defer server.Close()
 	local, err := listenUnix(files.socket)
@@ -157,13 +158,13 @@ func (u *up) version() api.Version {
 func takeLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, failed(err, "", "%v", err)
+		return nil, homeTrouble(err, path)
 	}
 	ok, err := tryLock(f)
 	if err != nil || !ok {
 		_ = f.Close()
 		if err != nil {
-			return nil, failed(err, "", "%s can't be locked: %v", path, err)
+			return nil, homeTrouble(err, path)
 		}
 		return nil, alreadyUp(lockedBy(path))
 	}
@@ -172,7 +173,7 @@ func takeLock(path string) (*os.File, error) {
 	}
 	if err != nil {
 		_ = f.Close()
-		return nil, failed(err, "", "%v", err)
+		return nil, homeTrouble(err, path)
 	}
 	return f, nil
 }
@@ -215,13 +216,13 @@ func (u *up) listenTCP() (net.Listener, error) {
 func listenUnix(path string) (net.Listener, error) {
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".")
 	if err != nil {
-		return nil, failed(err, "", "%v", err)
+		return nil, homeTrouble(err, path)
 	}
 	defer os.RemoveAll(dir)
 	made := filepath.Join(dir, "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
 	if err != nil {
-		return nil, failed(err, "try XDG_STATE_HOME with a shorter path", "the control socket can't be made: %v", err)
+		return nil, failed(err, "try XDG_STATE_HOME with a shorter path", "the control socket %q can't be made: %s", path, reasonOf(err))
 	}
 	l.SetUnlinkOnClose(false)
 	if err = os.Chmod(made, 0o600); err == nil {
@@ -229,7 +230,7 @@ func listenUnix(path string) (net.Listener, error) {
 	}
 	if err != nil {
 		_ = l.Close()
-		return nil, failed(err, "", "the control socket can't be put in place: %v", err)
+		return nil, homeTrouble(err, path)
 	}
 	return l, nil
 }
@@ -237,7 +238,7 @@ func listenUnix(path string) (net.Listener, error) {
 // loadToken reads the API's token, or makes one.
 func loadToken(path string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return "", failed(err, "", "%v", err)
+		return "", homeTrouble(err, filepath.Dir(path))
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	switch {
@@ -246,22 +247,22 @@ func loadToken(path string) (string, error) {
 		_, err = f.WriteString(token + "\n")
 		if err = errors.Join(err, f.Close()); err != nil {
 			_ = os.Remove(path)
-			return "", failed(err, "", "the API's token can't be written: %v", err)
+			return "", homeTrouble(err, path)
 		}
 		return token, nil
 	case !errors.Is(err, fs.ErrExist):
-		return "", failed(err, "", "the API's token can't be written: %v", err)
+		return "", homeTrouble(err, path)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", failed(err, "", "the API's token can't be read: %v", err)
+		return "", homeTrouble(err, path)
 	}
 	if privateModes && info.Mode().Perm()&0o077 != 0 {
 		return "", failed(nil, "chmod 600 "+path, "others may read the API's token, %s", path)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return "", failed(err, "", "the API's token can't be read: %v", err)
+		return "", homeTrouble(err, path)
 	}
 	token := strings.TrimSpace(string(text))
 	if len(token) < 20 || len(token) > 200 || strings.ContainsAny(token, " \t\r\n") {

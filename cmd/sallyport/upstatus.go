@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/control"
 	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/forward"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
@@ -39,13 +40,17 @@ relays. Exit status 1 where none runs.`,
 			if end != "" {
 				return a.endForward(c.Context(), up, end)
 			}
-			st, err := up.status(c.Context())
+			st, err := up.Status(c.Context())
 			if err != nil {
 				return err
 			}
-			e := statusEvent{Event: "status", Status: st, Socket: up.files.socket, TokenFile: up.files.token, Log: up.files.log}
+			files, err := upPaths()
+			if err != nil {
+				return err
+			}
+			e := statusEvent{Event: "status", Status: st, Socket: files.socket, TokenFile: files.token, Log: files.log}
 			if open {
-				if e.Link, err = up.link(c.Context()); err != nil {
+				if e.Link, err = up.Link(c.Context()); err != nil {
 					return err
 				}
 			}
@@ -65,10 +70,14 @@ relays. Exit status 1 where none runs.`,
 }
 
 // endForward ends what another command has the node forward.
-func (a *app) endForward(ctx context.Context, up *control, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, controlAnswer)
+func (a *app) endForward(ctx context.Context, up *control.Client, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, control.AnswerTime)
 	defer cancel()
-	if err := up.ask(ctx, http.MethodDelete, "/v1/forwards/"+url.PathEscape(name), nil, nil); err != nil {
+	if err := up.Ask(ctx, http.MethodDelete, "/v1/forwards/"+url.PathEscape(name), nil, nil); err != nil {
+		if f := explain(err); strings.HasPrefix(f.hint, "GET ") { // for clients of the API
+			f.hint = `try "sallyport status", which lists them`
+			return f
+		}
 		return err
 	}
 	if a.json {

@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/control"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/api"
 )
@@ -82,7 +82,7 @@ func (a *app) investigate(ctx context.Context, f *nodeFlags, target string) (dia
 	}
 	a.tellResolved(e.found)
 	if up := a.background(f); up != nil {
-		st, err := up.status(ctx)
+		st, err := up.Status(ctx)
 		if err != nil {
 			return diagnosis{}, err
 		}
@@ -97,13 +97,7 @@ func (a *app) investigate(ctx context.Context, f *nodeFlags, target string) (dia
 	}
 	story := newNarrator(&app{err: io.Discard}) // the course is told at the end
 	cfg.Logger = slog.New(story)
-	waited, ended := make(chan struct{}), make(chan struct{})
-	begun := time.Now()
-	go func() {
-		defer close(waited)
-		a.tellWaiting(ended, begun, f.timeout, e.found.Address, story.story)
-	}()
-	defer func() { close(ended); <-waited }()
+	defer a.tellWaiting(f.timeout, e.found.Address, story.story)()
 	n, err := a.startNode(ctx, cfg, !f.portAsked)
 	if err != nil {
 		return diagnosis{}, err
@@ -118,7 +112,7 @@ func (a *app) investigate(ctx context.Context, f *nodeFlags, target string) (dia
 
 // investigateThrough has the node in the background call the peer. Who that is was
 // found out here.
-func (a *app) investigateThrough(ctx context.Context, up *control, f *nodeFlags, e evidence) (diagnosis, error) {
+func (a *app) investigateThrough(ctx context.Context, up *control.Client, f *nodeFlags, e evidence) (diagnosis, error) {
 	quiet := *a
 	quiet.verbose = false // the course is told at the end
 	stop, err := quiet.tellCall(ctx, up, f, e.found.Address)
@@ -127,7 +121,7 @@ func (a *app) investigateThrough(ctx context.Context, up *control, f *nodeFlags,
 	}
 	defer stop()
 	var d diagnosis
-	if err := up.ask(ctx, http.MethodPost, "/v1/why", api.Why{Target: e.found.Address.String(), TimeoutMS: patienceOf(f)}, &d); err != nil {
+	if err := up.Ask(ctx, http.MethodPost, "/v1/why", api.Why{Target: e.found.Address.String(), TimeoutMS: patienceOf(f)}, &d); err != nil {
 		return d, err
 	}
 	d.Target = e.target

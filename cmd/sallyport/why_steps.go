@@ -205,6 +205,8 @@ func (e evidence) strategyStep(s node.Strategy) whyStep {
 		switch {
 		case e.via != "" && errors.Is(m.Err, context.Canceled):
 			return stepOf(name, stepSkipped, "another way was faster")
+		case e.via != "" && !ended:
+			return stepOf(name, stepSkipped, "another way was faster")
 		case ended && !moot:
 			return stepOf(name, stepFailed, what)
 		}

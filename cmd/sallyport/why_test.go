@@ -55,7 +55,7 @@ func TestDiagnose(t *testing.T) {
 	relayed.timeline = []node.Event{{Strategy: node.Punch, What: "ended: " + cannot.Error(), Err: cannot}, {Strategy: node.Direct, What: "ended: context canceled", Err: context.Canceled}, {At: time.Second, Strategy: node.Relay, What: "proven"}}
 	fine := base
 	fine.via, fine.remote, fine.took = node.Punch, "198.51.100.9:4001", 120*time.Millisecond
-	fine.timeline = []node.Event{{Strategy: node.Punch, What: "standing, both mappings stand"}, {At: time.Second, Strategy: node.Punch, What: "proven"}}
+	fine.timeline = []node.Event{{Strategy: node.Reverse, What: "asking the peer to dial us"}, {Strategy: node.Punch, What: "standing, both mappings stand"}, {At: time.Second, Strategy: node.Punch, What: "proven"}}
 	switchedOff := fine
 	switchedOff.timeline = append([]node.Event{{Strategy: node.LAN, What: "ended: not tried: switched off here"}}, fine.timeline...)
 	unplugged := failing(statusNoNetwork, node.Failure{Strategy: node.Punch, Err: noBroker})
@@ -67,7 +67,7 @@ func TestDiagnose(t *testing.T) {
 		status int
 		has    []string // in what is printed
 	}{
-		"fine":           {fine, "", 0, []string{"A connection is possible: with 198.51.100.9:4001, through the NATs", "plan       ok      standing", "signal     ok", "lan        -       another way was faster"}},
+		"fine":           {fine, "", 0, []string{"A connection is possible: with 198.51.100.9:4001, through the NATs", "plan       ok      standing", "signal     ok", "lan        -       another way was faster", "reverse    -       another way was faster"}},
 		"no lan":         {switchedOff, "", 0, []string{"lan        -       switched off here\n"}},
 		"relayed":        {relayed, "", 0, []string{"plan       FAILED  no port can be predicted: our NAT is", "punch      FAILED  no port can be predicted", "direct     -       another way was faster"}},
 		"bad address":    {evidence{target: "x", naming: &failure{status: statusMisused, what: "no", hint: "copy it"}}, "name", statusMisused, []string{"What would help: copy it."}},

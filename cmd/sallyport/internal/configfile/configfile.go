@@ -16,66 +16,74 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// maxSize is how many bytes of a file are read, and maxLine how long a line of it
-// may be: the decoder takes minutes for a key of 60 kB with a dot after every letter.
+// maxConfig is how many bytes of a configuration file are read, and maxConfigLine how
+// long a line of it may be: the decoder takes minutes for a key of 60 kB with
+// a dot after every letter.
 const (
-	maxSize = 64 << 10
-	maxLine = 1 << 10
+	maxConfig     = 64 << 10
+	maxConfigLine = 1 << 10
 )
 
-// Keys are what a file may hold.
+// Keys are what a configuration file may hold.
 type Keys struct {
 	Flags  *pflag.FlagSet // keys are named as these flags
 	Except []string       // those of them that make no sense in a file
 	Others []string       // keys that are passed over, as of another command
 }
 
-// UnknownKeyError is the error of a file with a key that there is not.
-type UnknownKeyError struct {
-	Key   string
-	Known []string // the keys that there are
-
-	where string // the file and the line
+// Error says what is wrong with a file, and where.
+type Error struct {
+	what    string
+	hint    string
+	unknown string // the key that there is not
+	known   []string
 }
 
-func (e *UnknownKeyError) Error() string {
-	return fmt.Sprintf("%s: there is no key %q", e.where, e.Key)
+func (e *Error) Error() string { return e.what }
+
+// Hint is one thing to try; it may be empty.
+func (e *Error) Hint() string { return e.hint }
+
+// Unknown gives the key that there is not, and those that there are; "" where the
+// error is another one.
+func (e *Error) Unknown() (key string, known []string) { return e.unknown, e.known }
+
+func misused(hint, format string, args ...any) error {
+	return &Error{what: fmt.Sprintf(format, args...), hint: hint}
 }
 
 // Read sets the flags that the file at path names and that are not Changed yet. A
-// file of more than 64 kB, or with a line of more than 1 kB, is refused. Its errors
-// say in which line: an *UnknownKeyError, or words; one that comes from the file
-// system can be told by errors.Is. Flags that stand before a bad line are set.
+// file of more than 64 kB, or with a line of more than 1 kB, is refused. A file that
+// can't be read is the file system's error; every other is an *Error. Flags that stand
+// before a bad line are set.
 func Read(path string, keys Keys) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return unreadable(err)
+		return err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err != nil {
-		return unreadable(err)
+		return err
 	}
-	if len(text) > maxSize {
-		return fmt.Errorf("%s has more than %d bytes", path, maxSize)
+	if len(text) > maxConfig {
+		return misused("try a file as \"sallyport config init\" writes it", "%s has more than %d bytes", path, maxConfig)
 	}
 	return Apply(path, string(text), keys)
 }
-
-func unreadable(err error) error { return fmt.Errorf("the configuration can't be read: %w", err) }
 
 // Apply is Read for the text of a file; path is for its errors only.
 func Apply(path, text string, keys Keys) error {
 	number := 0
 	for line := range strings.Lines(text) {
-		if number++; len(line) > maxLine {
-			return fmt.Errorf("%s, line %d: longer than %d bytes", path, number, maxLine)
+		if number++; len(line) > maxConfigLine {
+			return misused("divide it into several lines", "%s, line %d: longer than %d bytes", path, number, maxConfigLine)
 		}
 	}
 	var file map[string]toml.Primitive
 	meta, err := toml.Decode(text, &file)
 	if err != nil {
-		return worded(path, err)
+		return configError(path, err, "")
 	}
 	for _, key := range meta.Keys() { // in the order of the file
 		// No flag has a name with parts, as in a.b = 1, but it is refused where
@@ -84,55 +92,51 @@ func Apply(path, text string, keys Keys) error {
 		for _, part := range key[1:] {
 			var table map[string]toml.Primitive
 			if err := meta.PrimitiveDecode(value, &table); err != nil {
-				return worded(path, err)
+				return configError(path, err, "")
 			}
 			value = table[part]
 		}
-		one := &entry{name: key.String(), keys: keys}
+		one := &configKey{name: key.String(), keys: keys}
 		if err := meta.PrimitiveDecode(value, one); err != nil {
-			if one.unknown {
-				return &UnknownKeyError{Key: one.name, Known: keys.names(), where: where(path, err)}
+			err = configError(path, err, one.hint)
+			if e := (*Error)(nil); one.unknown && errors.As(err, &e) {
+				e.unknown, e.known = one.name, keys.names()
 			}
-			return worded(path, err)
+			return err
 		}
 	}
 	return nil
 }
 
-// worded is what the decoder says, and where.
-func worded(path string, err error) error {
-	text := err.Error()
-	if parse := (toml.ParseError{}); errors.As(err, &parse) {
-		text = parse.Message
+func configError(path string, err error, hint string) error {
+	var parse toml.ParseError
+	if hint == "" {
+		hint = "correct that line, or take it out"
 	}
-	return fmt.Errorf("%s: %s", where(path, err), text)
+	if !errors.As(err, &parse) {
+		return misused(hint, "%s: %v", path, err)
+	}
+	return misused(hint, "%s, line %d: %s", path, parse.Position.Line, parse.Message)
 }
 
-// where is the file, and the line where that is known.
-func where(path string, err error) string {
-	if parse := (toml.ParseError{}); errors.As(err, &parse) {
-		return fmt.Sprintf("%s, line %d", path, parse.Position.Line)
-	}
-	return path
-}
-
-// entry is one key of the file, on its way into the flag of that name.
-type entry struct {
+// configKey is one key of the file, on its way into the flag of that name.
+type configKey struct {
 	name    string
 	keys    Keys
-	unknown bool // there is no such key: of an error the decoder keeps only the words
+	hint    string // what to try after an error: the decoder keeps only its words
+	unknown bool   // there is no such key
 }
 
 // UnmarshalTOML takes a string, a number or a boolean, or a list of them where
 // the flag may be repeated. The decoder adds the line to its errors.
-func (e *entry) UnmarshalTOML(value any) error {
-	flag := e.keys.Flags.Lookup(e.name)
-	if flag == nil && slices.Contains(e.keys.Others, e.name) {
-		return nil
+func (k *configKey) UnmarshalTOML(value any) error {
+	flag := k.keys.Flags.Lookup(k.name)
+	if flag == nil && slices.Contains(k.keys.Others, k.name) {
+		return nil // for another command
 	}
-	if flag == nil || slices.Contains(e.keys.Except, e.name) {
-		e.unknown = true
-		return fmt.Errorf("there is no key %q", e.name)
+	if flag == nil || slices.Contains(k.keys.Except, k.name) {
+		k.unknown = true
+		return fmt.Errorf("there is no key %q", k.name)
 	}
 	values, isList := value.([]any)
 	if !isList {
@@ -140,7 +144,7 @@ func (e *entry) UnmarshalTOML(value any) error {
 	}
 	list, repeatable := flag.Value.(pflag.SliceValue)
 	if isList && !repeatable {
-		return fmt.Errorf("%q takes one value, not a list", e.name)
+		return fmt.Errorf("%q takes one value, not a list", k.name)
 	}
 	var texts []string
 	for _, v := range values {
@@ -148,7 +152,7 @@ func (e *entry) UnmarshalTOML(value any) error {
 		case string, int64, float64, bool:
 			texts = append(texts, fmt.Sprint(v))
 		default:
-			return fmt.Errorf("%q takes a text, a number, true or false", e.name)
+			return fmt.Errorf("%q takes a text, a number, true or false", k.name)
 		}
 	}
 	if flag.Changed {
@@ -159,7 +163,8 @@ func (e *entry) UnmarshalTOML(value any) error {
 		return list.Replace(texts)
 	}
 	if err := flag.Value.Set(texts[0]); err != nil {
-		return fmt.Errorf("%q: %v", e.name, err)
+		k.hint = "try a value as the flag --" + k.name + " takes it"
+		return fmt.Errorf("%q: %q is not %s", k.name, texts[0], Wanted(flag))
 	}
 	flag.Changed = true
 	return nil
@@ -174,4 +179,19 @@ func (k Keys) names() []string {
 		}
 	})
 	return names
+}
+
+// Wanted says what a flag takes, as "a number".
+func Wanted(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "duration":
+		return "a time, such as 90s or 10m"
+	case "uint16":
+		return "a number from 0 to 65535"
+	case "bool":
+		return "true or false"
+	case "stringSlice":
+		return "a list with commas between, and its quotes closed"
+	}
+	return "a number"
 }

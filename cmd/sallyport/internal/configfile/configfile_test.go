@@ -66,18 +66,23 @@ func TestBadFilesAreToldByLine(t *testing.T) {
 		if err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
-		var unknown *UnknownKeyError
-		if errors.As(err, &unknown) != strings.Contains(want, "no key") {
+		var bad *Error
+		if !errors.As(err, &bad) {
 			t.Errorf("%q: %#v", text, err)
-		} else if unknown != nil && (!slices.Contains(unknown.Known, "listen") || slices.Contains(unknown.Known, "config")) {
-			t.Errorf("%q: known are %q", text, unknown.Known)
+			continue
+		}
+		key, known := bad.Unknown()
+		if (key != "") != strings.Contains(want, "no key") {
+			t.Errorf("%q: the key %q is unknown", text, key)
+		} else if key != "" && (!slices.Contains(known, "listen") || slices.Contains(known, "config")) {
+			t.Errorf("%q: known are %q", text, known)
 		}
 	}
 	path := filepath.Join(t.TempDir(), "config.toml")
 	if err := Read(path, keysOfAllKinds()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}
-	if err := os.WriteFile(path, []byte(strings.Repeat("#\n", maxSize)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Repeat("#\n", maxConfig)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := Read(path, keysOfAllKinds()); err == nil || !strings.Contains(err.Error(), "more than 65536 bytes") {
@@ -126,7 +131,7 @@ func FuzzConfig(f *testing.F) {
 				t.Errorf("%s: %v", flag.Name, err)
 			}
 			line := Line(flag)
-			if !flag.Changed || len(line) > maxLine {
+			if !flag.Changed || len(line) > maxConfigLine {
 				return
 			}
 			again := keysOfAllKinds()

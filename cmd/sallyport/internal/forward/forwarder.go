@@ -10,6 +10,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -151,7 +152,11 @@ func listenHere(ctx context.Context, at tunnel.Place) (*net.TCPListener, error) 
 	case errno.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, failed(err, "try 127.0.0.1, or * for every address", "%v is no address of this machine", at.Host)
 	}
-	return nil, failed(err, "", "%v can't be listened on: %v", at, err)
+	reason := err
+	if number := syscall.Errno(0); errors.As(err, &number) {
+		reason = number // without the names of the system's calls
+	}
+	return nil, failed(err, "try another port, or 127.0.0.1", "%v can't be listened on: %v", at, reason)
 }
 
 // announce tells of a forward that is ready.

@@ -12,7 +12,7 @@ func (c *Config) hosts() ([]netip.Addr, error) {
 		return []netip.Addr{netip.IPv4Unspecified()}, nil
 	}
 	if len(c.Listen) > 2 || len(c.Advertise) > len(c.Listen) {
-		return nil, misused("", "--listen may be given twice, and --advertise as often as that")
+		return nil, misused("leave some of them out", "--listen may be given twice, and --advertise as often as that")
 	}
 	var hosts []netip.Addr
 	for _, name := range c.Listen {
@@ -24,7 +24,7 @@ func (c *Config) hosts() ([]netip.Addr, error) {
 		hosts = append(hosts, h.Unmap().WithZone(ip.Zone))
 	}
 	if len(hosts) == 2 && (hosts[0] == hosts[1] || hosts[0].Is4() != hosts[1].Is4() || hosts[0].IsUnspecified() || hosts[1].IsUnspecified()) {
-		return nil, misused("", "two --listen must be two addresses of one family")
+		return nil, misused("try two IPv4 addresses, or two IPv6 ones", "two --listen must be two addresses of one family")
 	}
 	return hosts, nil
 }

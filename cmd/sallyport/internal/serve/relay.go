@@ -105,7 +105,7 @@ func relaySecret(file string) (string, error) {
 	}
 	secret := strings.TrimSpace(string(text))
 	if len(text) > maxSecretFile || len(secret) < 8 || strings.ContainsFunc(secret, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return "", misused("", "%q holds no secret: one line of 8 to %d printable characters is wanted", file, maxSecretFile-1)
+		return "", misused("try a file that is not there yet, and is made", "%q holds no secret: one line of 8 to %d printable characters is wanted", file, maxSecretFile-1)
 	}
 	return secret, nil
 }

@@ -34,7 +34,7 @@ func inheritedSockets() (*sockets, error) {
 	}
 	n, err := strconv.Atoi(count)
 	if err != nil || n < 0 || n > mostInherited {
-		return nil, misused("", "LISTEN_FDS is %q, which is not 0 to %d", count, mostInherited)
+		return nil, misused("unset LISTEN_FDS where systemd holds no sockets", "LISTEN_FDS is %q, which is not 0 to %d", count, mostInherited)
 	}
 	for fd := firstInherited; fd < firstInherited+n; fd++ {
 		if err := s.add(os.NewFile(uintptr(fd), "inherited")); err != nil {

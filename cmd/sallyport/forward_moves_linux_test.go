@@ -1,71 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
-
-	"github.com/sallyport-net/sallyport/nat/natlab"
 )
-
-// output is what a program has said so far.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// await waits for what matches, and gives the last group.
-func (o *output) await(t *testing.T, pattern string) string {
-	t.Helper()
-	re := regexp.MustCompile("(?m)" + pattern)
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		if m := re.FindStringSubmatch(o.String()); m != nil {
-			return m[len(m)-1]
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("nothing matches %q:\n%s", pattern, o)
-		}
-	}
-}
-
-// stageRun runs one of this binary's programs on a host until the test ends.
-func stageRun(t *testing.T, h *natlab.Host, home string, words ...string) (*output, *natlab.Cmd) {
-	t.Helper()
-	program, err := exec.LookPath(words[0]) // of testscript
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &output{}
-	ctx, cancel := context.WithCancel(context.Background())
-	c := h.Command(ctx, program, words[1:]...)
-	c.Env = append(os.Environ(), "XDG_CONFIG_HOME="+home, "XDG_STATE_HOME="+home, "HOME="+home)
-	c.Stdout, c.Stderr = o, o
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cancel(); _ = c.Wait() })
-	return o, c
-}
 
 // TestForwardMoves takes the address that a forward's path begins at away from
 // its machine: what is forwarded goes on over the next one, and so do new

@@ -1,4 +1,4 @@
-package main
+package spare
 
 import (
 	"bufio"
@@ -23,9 +23,9 @@ const (
 	idleCPU = 200 * time.Millisecond
 )
 
-// spareWhileIdle gives back, from time to time until stop is called, what starting
-// or a connection has taken and waiting does not need.
-func spareWhileIdle() (stop func()) {
+// WhileIdle gives memory back as Now does, from time to time while this process is
+// idle, until stop is called, which waits for that.
+func WhileIdle() (stop func()) {
 	over := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -38,13 +38,20 @@ func spareWhileIdle() (stop func()) {
 			}
 			now := cpuUsed()
 			if now-used < idleCPU {
-				debug.FreeOSMemory()
-				unmapUnneeded()
+				Now()
 			}
 			used = now
 		}
 	})
 	return func() { close(over); running.Wait() }
+}
+
+// Now gives back what starting or a connection has taken and waiting does not need:
+// garbage, free memory and the pages of the program itself. What is needed after all
+// comes back by itself.
+func Now() {
+	debug.FreeOSMemory()
+	unmapUnneeded()
 }
 
 // cpuUsed is the processor's time that this process has used.

@@ -1,4 +1,4 @@
-package main
+package control
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"github.com/sallyport-net/sallyport/node/api"
 )
 
-// remotePath is the path of a connection that the node in the background holds.
+// Path is the path of a connection that the node in the background holds.
 // The node's events say when to look at it.
-type remotePath struct {
+type Path struct {
 	end  context.CancelFunc
 	done chan struct{} // closed when it is looked at no more
 
@@ -26,12 +26,12 @@ type remotePath struct {
 }
 
 // watch looks at the path of a connection until that is closed.
-func (c *control) watch(held api.Connection) *remotePath {
+func (c *Client) watch(held api.Connection) *Path {
 	ctx, end := context.WithCancel(context.Background())
-	p := &remotePath{end: end, done: make(chan struct{}), state: held, changed: make(chan struct{})}
+	p := &Path{end: end, done: make(chan struct{}), state: held, changed: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		c.follow(ctx, func() { p.look(ctx, c) }, func(e api.Event) {
+		c.Follow(ctx, func() { p.look(ctx, c) }, func(e api.Event) {
 			if e.Dropped > 0 || e.Session == held.Session && (strings.HasPrefix(e.Event, "path_") || e.Event == "closed") {
 				p.look(ctx, c)
 			}
@@ -41,14 +41,14 @@ func (c *control) watch(held api.Connection) *remotePath {
 }
 
 // look finds out how the connection is.
-func (p *remotePath) look(ctx context.Context, c *control) {
-	ctx, cancel := context.WithTimeout(ctx, controlAnswer)
+func (p *Path) look(ctx context.Context, c *Client) {
+	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
 	p.mu.Lock()
 	state := p.state
 	p.mu.Unlock()
 	var now api.Connection
-	err := c.ask(ctx, http.MethodGet, "/v1/connections/"+state.Name, nil, &now)
+	err := c.Ask(ctx, http.MethodGet, "/v1/connections/"+state.Name, nil, &now)
 	if err != nil && ctx.Err() != nil {
 		return
 	}
@@ -63,13 +63,13 @@ func (p *remotePath) look(ctx context.Context, c *control) {
 }
 
 // tell wakes those who wait for a change; the mutex is held.
-func (p *remotePath) tell() {
+func (p *Path) tell() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
 // close ends the looking, and waits for that.
-func (p *remotePath) close() {
+func (p *Path) close() {
 	p.end()
 	<-p.done
 	p.mu.Lock()
@@ -78,26 +78,31 @@ func (p *remotePath) close() {
 	p.tell()
 }
 
-func (p *remotePath) now() api.Connection { p.mu.Lock(); defer p.mu.Unlock(); return p.state }
+func (p *Path) now() api.Connection { p.mu.Lock(); defer p.mu.Unlock(); return p.state }
 
 // Changed is closed when something is another the next time, or it is over.
-func (p *remotePath) Changed() <-chan struct{} { p.mu.Lock(); defer p.mu.Unlock(); return p.changed }
+func (p *Path) Changed() <-chan struct{} { p.mu.Lock(); defer p.mu.Unlock(); return p.changed }
 
 // Over reports whether the connection has ended, as far as is known here.
-func (p *remotePath) Over() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.over }
+func (p *Path) Over() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.over }
 
-func (p *remotePath) Alive() bool        { return p.now().Alive }
-func (p *remotePath) Moves() int         { return p.now().Moves }
-func (p *remotePath) Via() node.Strategy { return node.Strategy(p.now().Via) }
+// Alive reports whether anything was heard of the peer lately.
+func (p *Path) Alive() bool { return p.now().Alive }
+
+// Moves counts how often the connection went over to another path.
+func (p *Path) Moves() int { return p.now().Moves }
+
+// Via is the way by which the peer was reached.
+func (p *Path) Via() node.Strategy { return node.Strategy(p.now().Via) }
 
 // By is the node that relays.
-func (p *remotePath) By() address.Key {
+func (p *Path) By() address.Key {
 	k, _ := address.ParseKey(p.now().By)
 	return k
 }
 
 // RemoteAddr is where the peer is, as the node in the background sees it.
-func (p *remotePath) RemoteAddr() net.Addr {
+func (p *Path) RemoteAddr() net.Addr {
 	at, _ := netip.ParseAddrPort(p.now().Remote)
 	return net.TCPAddrFromAddrPort(at)
 }
