@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -175,6 +176,7 @@ func (l *lab) play(ctx context.Context, s *stage.Stage, parts []labPart) error {
 	var running []*exec.Cmd
 	var last stage.Runner
 	var flush []func()
+	var over atomic.Bool // the last one is, so that the others are asked to end
 	for n, p := range parts {
 		words := s.Expand(p.command)
 		c, run := s.Machine(p.host).Command(background, words[0], words[1:]...)
@@ -189,12 +191,12 @@ func (l *lab) play(ctx context.Context, s *stage.Stage, parts []labPart) error {
 			c.Stdin, last = l.in, run
 		}
 		if err := run.Start(); err != nil {
-			return failed(err, "look whether it is there: sallyport lab -- which COMMAND", "the command on host %q did not start: %v", p.host, err)
+			return failed(err, "check its name, or give its whole path", "the command on host %q did not start: %s", p.host, unstarted(words[0], err))
 		}
 		running = append(running, c)
 		if run != last {
 			waiting.Go(func() {
-				if err := run.Wait(); err != nil && background.Err() == nil && ctx.Err() == nil {
+				if err := run.Wait(); err != nil && !over.Load() && ctx.Err() == nil {
 					l.say("The command on host %s has ended: %v.", p.host, err)
 					if l.json {
 						emit(l.err, labEndedEvent{"ended", p.host, err.Error()})
@@ -217,6 +219,7 @@ func (l *lab) play(ctx context.Context, s *stage.Stage, parts []labPart) error {
 			err = <-ended
 		}
 	}
+	over.Store(true)
 	// The others are asked to end, and then made to.
 	for _, c := range running {
 		_ = c.Process.Signal(syscall.SIGTERM) // which fails for one that has ended
@@ -228,6 +231,15 @@ func (l *lab) play(ctx context.Context, s *stage.Stage, parts []labPart) error {
 		f()
 	}
 	return statusOf(err)
+}
+
+// unstarted says why a program did not start.
+func unstarted(name string, err error) string {
+	var missing *exec.Error
+	if errors.As(err, &missing) {
+		return fmt.Sprintf("there is no program %q", name)
+	}
+	return fmt.Sprintf("%q: %s", name, reasonOf(err))
 }
 
 // passOn hands a signal on to the commands. An interrupt typed at a terminal

@@ -150,8 +150,8 @@ func (h *Host) option(s string) error {
 
 func parseDelay(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
-	if err == nil && (d < 0 || d > 10*time.Second) {
-		err = fmt.Errorf("expected 0 to 10s")
+	if err != nil || d < 0 || d > 10*time.Second {
+		return 0, fmt.Errorf("expected a time from 0 to 10s, such as 20ms")
 	}
-	return d, err
+	return d, nil
 }
