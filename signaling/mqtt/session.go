@@ -155,7 +155,9 @@ func (c *Channel) options(s *session, conn net.Conn) *paho.ClientOptions {
 	o.SetAutoReconnect(false)
 	o.SetConnectRetry(false)
 	o.SetKeepAlive(c.config.KeepAlive)
-	o.SetPingTimeout(c.config.PingTimeout)
+	// The wire notices silence first and says so. With the same patience, paho would
+	// now and then end it a moment before, and the cause would be lost.
+	o.SetPingTimeout(c.config.KeepAlive + c.config.PingTimeout)
 	o.SetWriteTimeout(handOver)
 	o.SetConnectionLostHandler(func(_ paho.Client, err error) {
 		s.wire.abort(err)
