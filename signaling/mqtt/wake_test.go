@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sallyport-net/sallyport/nat/porttest"
 	"github.com/sallyport-net/sallyport/signaling/broker"
 	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
@@ -93,7 +94,7 @@ func TestWakeBeginsAnew(t *testing.T) {
 }
 
 func TestWakeAfterClose(t *testing.T) {
-	c := newChannel(t, mqtt.Config{Brokers: at("tcp://" + closedPort(t))})
+	c := newChannel(t, mqtt.Config{Brokers: at("tcp://" + porttest.Closed(t, "127.0.0.1").String())})
 	_ = c.Close()
 	c.Wake()
 }
