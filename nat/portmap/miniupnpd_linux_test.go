@@ -19,8 +19,6 @@ import (
 	"github.com/sallyport-net/sallyport/nat/portmap/miniupnpd"
 )
 
-const patience = 15 * time.Second
-
 // home is a host behind a kernel NAT with a real miniupnpd, and a stranger on
 // the internet.
 type home struct {
