@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
-	"github.com/sallyport-net/sallyport/nat/porttest"
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 	"github.com/sallyport-net/sallyport/signaling/broker"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
@@ -89,7 +89,7 @@ func TestTwoChannelsOverTwoBrokers(t *testing.T) {
 }
 
 func TestOneBrokerDies(t *testing.T) {
-	home := porttest.Closed(t, "127.0.0.1").String() // while it is not there, nobody else is
+	home := machinetest.ClosedPort(t, "127.0.0.1").String() // while it is not there, nobody else is
 	b1, b2 := startBroker(t, broker.Config{Listen: home}), startBroker(t, broker.Config{})
 	brokers := at(b1.URL(), b2.URL())
 	key := newKey(t)
@@ -137,7 +137,7 @@ func TestOneBrokerDies(t *testing.T) {
 func TestWhatEachBrokerMet(t *testing.T) {
 	garbage := listen(t, func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"); hold(c) })
 	hangup := listen(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)); c.Close() })
-	refused := porttest.Closed(t, "127.0.0.1").String()
+	refused := machinetest.ClosedPort(t, "127.0.0.1").String()
 	brokers := at("tcp://"+garbage, "tcp://"+hangup, "tcp://"+refused,
 		"tcp://name.invalid", "ws://"+hangup, "tls://"+garbage, "ws://"+garbage, "gopher://host", "tcp://user:secret@"+refused)
 	brokers = append(brokers, address.Broker{Index: 7})

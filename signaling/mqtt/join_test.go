@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
-	"github.com/sallyport-net/sallyport/nat/porttest"
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 	"github.com/sallyport-net/sallyport/signaling/broker"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
@@ -98,7 +98,7 @@ func TestLinger(t *testing.T) {
 // again for an hour.
 func inLongPause(t *testing.T) (c *mqtt.Channel, addr string) {
 	t.Helper()
-	addr = porttest.Closed(t, "127.0.0.1").String()
+	addr = machinetest.ClosedPort(t, "127.0.0.1").String()
 	failed := make(chan struct{}, 10)
 	c = newChannel(t, mqtt.Config{Brokers: at("tcp://" + addr), MinBackoff: time.Hour, MaxBackoff: time.Hour,
 		OnState: func(_ address.Broker, s mqtt.State) {
@@ -135,7 +135,7 @@ func TestJoinGivesUpWithItsContext(t *testing.T) {
 }
 
 func TestTooManyBrokers(t *testing.T) {
-	addr := porttest.Closed(t, "127.0.0.1").String()
+	addr := machinetest.ClosedPort(t, "127.0.0.1").String()
 	var many []address.Broker
 	for i := range 70 {
 		many = append(many, address.Broker{URL: "tcp://" + addr + "/?" + string(rune('A'+i))})
@@ -201,7 +201,7 @@ func TestCloseInTheMiddle(t *testing.T) {
 	b := startBroker(t, broker.Config{})
 	silent := listen(t, hold)
 	p := newProxy(t, b.Addr().String())
-	brokers := at(b.URL(), "tcp://"+p.addr, "tcp://"+silent, "ws://"+silent, "tls://"+silent, "tcp://"+porttest.Closed(t, "127.0.0.1").String())
+	brokers := at(b.URL(), "tcp://"+p.addr, "tcp://"+silent, "ws://"+silent, "tls://"+silent, "tcp://"+machinetest.ClosedPort(t, "127.0.0.1").String())
 	round := func(stall bool) {
 		key := newKey(t)
 		c := newChannel(t, mqtt.Config{Key: key, Brokers: brokers, Linger: time.Hour, ConnectTimeout: time.Hour, WriteTimeout: time.Hour})

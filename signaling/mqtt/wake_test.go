@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sallyport-net/sallyport/nat/porttest"
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 	"github.com/sallyport-net/sallyport/signaling/broker"
 	"github.com/sallyport-net/sallyport/signaling/broker/brokertest"
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
@@ -94,7 +94,7 @@ func TestWakeBeginsAnew(t *testing.T) {
 }
 
 func TestWakeAfterClose(t *testing.T) {
-	c := newChannel(t, mqtt.Config{Brokers: at("tcp://" + porttest.Closed(t, "127.0.0.1").String())})
+	c := newChannel(t, mqtt.Config{Brokers: at("tcp://" + machinetest.ClosedPort(t, "127.0.0.1").String())})
 	_ = c.Close()
 	c.Wake()
 }

@@ -1,4 +1,4 @@
-package porttest_test
+package machinetest_test
 
 import (
 	"net"
@@ -8,11 +8,11 @@ import (
 	"github.com/libp2p/go-reuseport"
 
 	"github.com/sallyport-net/sallyport/nat/errno"
-	"github.com/sallyport-net/sallyport/nat/porttest"
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 )
 
-func TestClosed(t *testing.T) {
-	at := porttest.Closed(t, "127.0.0.1").String()
+func TestClosedPort(t *testing.T) {
+	at := machinetest.ClosedPort(t, "127.0.0.1").String()
 	refused := func() {
 		t.Helper()
 		if c, err := net.Dial("tcp", at); !errno.Is(err, syscall.ECONNREFUSED) {

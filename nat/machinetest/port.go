@@ -1,6 +1,4 @@
-// Package porttest gives tests local ports that nobody else gets meanwhile. A port
-// that was listened on and given back may be another program's a moment later.
-package porttest
+package machinetest
 
 import (
 	"net"
@@ -10,10 +8,10 @@ import (
 	"github.com/libp2p/go-reuseport"
 )
 
-// Closed is a TCP port of an IP address of this machine that refuses connections.
-// The system gives it to nobody until the test is over; who asks for it by number
-// can have it all the same.
-func Closed(t testing.TB, ip string) netip.AddrPort {
+// ClosedPort is a TCP port of an IP address of this machine that refuses connections.
+// The system gives it to nobody until the test is over, as it may one that was
+// listened on and given back; who asks for it by number can have it all the same.
+func ClosedPort(t testing.TB, ip string) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
