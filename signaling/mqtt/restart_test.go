@@ -49,17 +49,20 @@ func TestBackAfterRestart(t *testing.T) {
 
 // A broker that goes says so, which is told from a connection that was cut.
 func TestGoodbyeIsUnderstood(t *testing.T) {
-	b := startStrict(t, broker.Config{})
-	k := newPrivate(t)
-	c := owner(k, b.URL())
-	states := make(chan mqtt.State, 10)
-	c.OnState = func(_ address.Broker, s mqtt.State) { states <- s }
-	newChannel(t, c)
-	if s := <-states; !s.Open {
-		t.Fatalf("first state %+v", s)
-	}
-	b.Close()
-	if s := <-states; s.Open || s.Err == nil || !strings.Contains(s.Err.Error(), "broker ended the connection") {
-		t.Errorf("second state %+v", s)
-	}
+	inBubble(t, func(t *testing.T, n *brokertest.Network) {
+		b := startStrict(t, broker.Config{Open: n.Listen})
+		k := newPrivate(t)
+		c := owner(k, b.URL())
+		c.Dial = n.Dial
+		states := make(chan mqtt.State, 10)
+		c.OnState = func(_ address.Broker, s mqtt.State) { states <- s }
+		newChannel(t, c)
+		if s := <-states; !s.Open {
+			t.Fatalf("first state %+v", s)
+		}
+		b.Close()
+		if s := <-states; s.Open || s.Err == nil || !strings.Contains(s.Err.Error(), "broker ended the connection") {
+			t.Errorf("second state %+v", s)
+		}
+	})
 }
