@@ -55,21 +55,25 @@ func TestDelay(t *testing.T) {
 	h := newHost(t, l, HostConfig{Behind: behind, Delay: 10 * time.Millisecond})
 	want := 2 * 35 * time.Millisecond
 	conn := listenUDP(t, h, 5000)
-	machinetest.Calmly(t, func() string {
-		var times []time.Duration
-		for range 21 {
-			start := time.Now()
-			seenUDP(t, conn, netip.AddrPortFrom(server.Addr(), 7))
-			times = append(times, time.Since(start))
+	machinetest.Calmly(t, func() (wrong string) {
+		for range 5 { // small pauses add up
+			var times []time.Duration
+			for range 21 {
+				start := time.Now()
+				seenUDP(t, conn, netip.AddrPortFrom(server.Addr(), 7))
+				times = append(times, time.Since(start))
+			}
+			slices.Sort(times)
+			t.Log(times[0], times[10], times[20])
+			if times[0] < want {
+				t.Fatalf("round trip in %v, want at least %v", times[0], want)
+			}
+			if times[10] <= want+2*time.Millisecond {
+				return ""
+			}
+			wrong = fmt.Sprintf("the median is %v, want %v to 2 ms more", times[10], want)
 		}
-		slices.Sort(times)
-		if times[0] < want {
-			t.Fatalf("round trip in %v, want at least %v", times[0], want)
-		}
-		if median := times[10]; median > want+2*time.Millisecond {
-			return fmt.Sprintf("of round trips of %v to %v the median is %v, want %v to 2 ms more", times[0], times[20], median, want)
-		}
-		return ""
+		return wrong
 	})
 }
 
