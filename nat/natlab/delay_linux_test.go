@@ -82,7 +82,7 @@ func TestSetLink(t *testing.T) {
 	server := newHost(t, l, HostConfig{})
 	h := newHost(t, l, HostConfig{})
 	machinetest.Calmly(t, func() string {
-		if took := roundTrip(t, h, server.Addr()); took > 50*time.Millisecond {
+		if took := roundTrip(t, h, server.Addr()); took > 100*time.Millisecond {
 			return fmt.Sprintf("%v without delay", took)
 		}
 		return ""
