@@ -14,13 +14,13 @@ const (
 	// tick is how often that is looked at.
 	tick = 5 * time.Millisecond
 	// enough is after how much time the machine is given up.
-	enough = 2 * time.Minute
+	enough = time.Minute
 )
 
 // Calmly tries something whose outcome hangs on time until it goes well. What is
 // wrong, as try says, fails the test unless this program was kept waiting for
 // 40 ms meanwhile; else it is tried again. A test that had no calm moment within
-// two minutes is skipped.
+// a minute is skipped.
 func Calmly(t testing.TB, try func() (wrong string)) {
 	t.Helper()
 	calmly(t, watch, try)
