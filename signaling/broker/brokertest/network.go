@@ -29,13 +29,13 @@ func (n *Network) Listen(_, address string) (net.Listener, error) {
 		n.port++
 		at.Port = n.port
 	}
-	l := &listener{network: n, at: at, dialled: make(chan net.Conn), closed: make(chan struct{})}
-	if n.listeners == nil {
-		n.listeners, n.silent = map[string]*listener{}, map[string]bool{}
-	}
 	if n.listeners[at.String()] != nil {
 		return nil, syscall.EADDRINUSE
 	}
+	if n.listeners == nil {
+		n.listeners = map[string]*listener{}
+	}
+	l := &listener{network: n, at: at, dialled: make(chan net.Conn), closed: make(chan struct{})}
 	n.listeners[at.String()] = l
 	return l, nil
 }
@@ -66,6 +66,9 @@ func (n *Network) Dial(ctx context.Context, _, address string) (net.Conn, error)
 func (n *Network) Silence(address string, on bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.silent == nil {
+		n.silent = map[string]bool{}
+	}
 	n.silent[address] = on
 }
 
