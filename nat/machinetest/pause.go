@@ -29,9 +29,7 @@ func Calmly(t testing.TB, try func() (wrong string)) {
 func calmly(t testing.TB, watch func() (stop func() time.Duration), try func() (wrong string)) {
 	t.Helper()
 	for begun := time.Now(); ; {
-		stop := watch()
-		wrong := try()
-		longest := stop()
+		wrong, longest := once(watch, try)
 		switch {
 		case wrong == "":
 			return
@@ -43,6 +41,14 @@ func calmly(t testing.TB, watch func() (stop func() time.Duration), try func() (
 		}
 		t.Logf("tried again after a pause of %v: %s", longest, wrong)
 	}
+}
+
+// once gives what is wrong, and the longest pause. It stops watching even where try
+// ends the test.
+func once(watch func() (stop func() time.Duration), try func() (wrong string)) (wrong string, longest time.Duration) {
+	stop := watch()
+	defer func() { longest = stop() }()
+	return try(), 0
 }
 
 // watch measures the longest time for which this program is kept waiting.

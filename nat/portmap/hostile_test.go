@@ -53,7 +53,7 @@ const (
 func open(t *testing.T, discovery time.Duration, mapping, search uint16, p ...Protocol) error {
 	t.Helper()
 	cfg := Config{Local: loopback, Gateway: loopback, Port: 4000, Protocols: p,
-		mapping: mapping, search: search, anyGateway: true, discovery: discovery}
+		mapping: mapping, search: search, anyGateway: true, discovery: discovery, request: discovery}
 	var o Offer
 	var failed error
 	var both sync.WaitGroup

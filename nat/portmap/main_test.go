@@ -30,7 +30,7 @@ type role struct {
 	Port            uint16
 	Protocols       []Protocol
 	Lifetime, Check time.Duration
-	Discovery       time.Duration
+	Patience        time.Duration
 	Ask             bool
 }
 
@@ -54,7 +54,7 @@ func play(text string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if r.Ask {
-		o, err := Discover(ctx, Config{Local: r.Local, discovery: r.Discovery})
+		o, err := Discover(ctx, Config{Local: r.Local, discovery: r.Patience, request: r.Patience})
 		fmt.Printf("%v", o)
 		return err
 	}
@@ -73,7 +73,7 @@ func play(text string) error {
 			_ = c.Close()
 		}
 	}()
-	m, err := Open(ctx, Config{Local: r.Local, Port: r.Port, Protocols: r.Protocols, Lifetime: r.Lifetime, Check: r.Check, discovery: r.Discovery,
+	m, err := Open(ctx, Config{Local: r.Local, Port: r.Port, Protocols: r.Protocols, Lifetime: r.Lifetime, Check: r.Check, discovery: r.Patience, request: r.Patience,
 		OnChange: func(e netip.AddrPort) { fmt.Println("now", e) }})
 	if err != nil {
 		return err

@@ -72,7 +72,7 @@ func (h *home) program(r role) *natlab.Cmd {
 	if r.Port = 40123; !r.Local.IsValid() {
 		r.Local = h.host.Addr()
 	}
-	r.Discovery = 10 * time.Second // a loaded machine may need it
+	r.Patience = 10 * time.Second // a loaded machine may need it
 	text, err := json.Marshal(r)
 	if err != nil {
 		h.t.Fatal(err)
