@@ -64,6 +64,7 @@ var mayImport = map[string][]string{
 	"cmd/sallyport/internal/stage": {"address", "cmd/sallyport/internal/serve", "nat", "nat/natlab"},
 	// For tests, and an example.
 	"nat/natlab/natlabtest":       {"nat/natlab"},
+	"nat/machinetest":             {},
 	"signaling/broker/brokertest": {"signaling/broker"},
 	"node/nodetest":               {"address", "node", "signaling/broker", "signaling/broker/brokertest"},
 	"docs/examples/hello":         {"node"},

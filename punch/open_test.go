@@ -11,22 +11,17 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 )
+
+// patience is what a loaded machine is given.
+const patience = 30 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// freePort gives a loopback endpoint that nobody uses.
-func freePort(t *testing.T) netip.AddrPort { return freePortAt(t, "127.0.0.1:0") }
-
-func freePortAt(t *testing.T, address string) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort()
-}
+// freePort gives a loopback endpoint at which nobody listens.
+func freePort(t *testing.T) netip.AddrPort { return machinetest.ClosedPort(t, "127.0.0.1") }
 
 func within(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -36,7 +31,7 @@ func within(t *testing.T, d time.Duration) (context.Context, context.CancelFunc)
 
 // greet sends a word and wants it back: the proof of these tests.
 func greet(c net.Conn) error {
-	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	if _, err := c.Write([]byte("sally")); err != nil {
 		return err
 	}
@@ -54,12 +49,12 @@ func TestOpenBothDial(t *testing.T) {
 		} else {
 			l.Close()
 		}
-		testBothDial(t, freePortAt(t, "[::1]:0"), freePortAt(t, "[::1]:0"))
+		testBothDial(t, machinetest.ClosedPort(t, "::1"), machinetest.ClosedPort(t, "::1"))
 	})
 }
 
 func testBothDial(t *testing.T, a, b netip.AddrPort) {
-	ctx, cancel := within(t, 20*time.Second)
+	ctx, cancel := within(t, 2*patience)
 	var ends sync.WaitGroup
 	var mu sync.Mutex
 	proven := map[netip.AddrPort]bool{}
@@ -87,7 +82,7 @@ func testBothDial(t *testing.T, a, b netip.AddrPort) {
 
 func TestOpenListens(t *testing.T) {
 	local := freePort(t)
-	ctx, cancel := within(t, 10*time.Second)
+	ctx, cancel := within(t, 2*patience)
 	opened := make(chan error, 1)
 	go func() {
 		opened <- Open(ctx, Plan{Listen: []netip.AddrPort{local}}, func(_ context.Context, c Connection) error {
@@ -127,7 +122,7 @@ func TestOpenGoesOnUntilProven(t *testing.T) {
 			c.Close()
 		}
 	}()
-	ctx, _ := within(t, 10*time.Second)
+	ctx, _ := within(t, 2*patience)
 	tries := 0
 	err = Open(ctx, Plan{Tuples: []Tuple{{freePort(t), l.Addr().(*net.TCPAddr).AddrPort()}}, Packets: 20}, func(_ context.Context, c Connection) error {
 		tries++
@@ -153,7 +148,7 @@ func TestOpenKeepsToItsPackets(t *testing.T) {
 		want    int
 	}{{"its own", 7, 1000, 7 - acceptedCost}, {"a shared budget", 50, 4, 4}} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, _ := within(t, 10*time.Second)
+			ctx, _ := within(t, 2*patience)
 			asked := 0
 			err := Open(ctx, Plan{
 				Tuples: []Tuple{{freePort(t), nobody}}, Packets: c.packets,
@@ -177,14 +172,14 @@ func TestOpenKeepsToItsPackets(t *testing.T) {
 }
 
 func TestOpenEndsWithItsContext(t *testing.T) {
-	ctx, cancel := within(t, 10*time.Second)
+	ctx, cancel := within(t, 2*patience)
 	time.AfterFunc(20*time.Millisecond, cancel)
 	begun := time.Now()
 	// 127.0.0.1 answers at once, so this end is always busy when ctx ends.
 	if err := Open(ctx, Plan{Tuples: []Tuple{{freePort(t), freePort(t)}}}, nil); err == nil {
 		t.Fatal("nothing can have been proven")
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > patience {
 		t.Fatalf("ended %v after its context", took)
 	}
 }

@@ -3,6 +3,7 @@ package natlab
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 )
 
 // roundTrip pings an address from the host, by ICMP, and gives the time.
@@ -52,33 +55,38 @@ func TestDelay(t *testing.T) {
 	h := newHost(t, l, HostConfig{Behind: behind, Delay: 10 * time.Millisecond})
 	want := 2 * 35 * time.Millisecond
 	conn := listenUDP(t, h, 5000)
-	var median time.Duration
-	for range 3 { // the machine may be busy
-		var times []time.Duration
-		for range 21 {
-			start := time.Now()
-			seenUDP(t, conn, netip.AddrPortFrom(server.Addr(), 7))
-			times = append(times, time.Since(start))
+	machinetest.Calmly(t, func() (wrong string) {
+		for range 5 { // small pauses add up
+			var times []time.Duration
+			for range 21 {
+				start := time.Now()
+				seenUDP(t, conn, netip.AddrPortFrom(server.Addr(), 7))
+				times = append(times, time.Since(start))
+			}
+			slices.Sort(times)
+			t.Log(times[0], times[10], times[20])
+			if times[0] < want {
+				t.Fatalf("round trip in %v, want at least %v", times[0], want)
+			}
+			if times[10] <= want+2*time.Millisecond {
+				return ""
+			}
+			wrong = fmt.Sprintf("the median is %v, want %v to 2 ms more", times[10], want)
 		}
-		slices.Sort(times)
-		t.Log(times[0], times[10], times[20])
-		if times[0] < want {
-			t.Fatalf("round trip in %v, want at least %v", times[0], want)
-		}
-		if median = times[10]; median <= want+2*time.Millisecond {
-			return
-		}
-	}
-	t.Errorf("median %v, want %v to 2 ms more", median, want)
+		return wrong
+	})
 }
 
 func TestSetLink(t *testing.T) {
 	l := newLab(t, Config{})
 	server := newHost(t, l, HostConfig{})
 	h := newHost(t, l, HostConfig{})
-	if took := roundTrip(t, h, server.Addr()); took > 50*time.Millisecond {
-		t.Errorf("%v without delay", took)
-	}
+	machinetest.Calmly(t, func() string {
+		if took := roundTrip(t, h, server.Addr()); took > 100*time.Millisecond {
+			return fmt.Sprintf("%v without delay", took)
+		}
+		return ""
+	})
 	if err := h.SetLink(Link{Delay: 50 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}

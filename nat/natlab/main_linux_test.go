@@ -54,7 +54,7 @@ func newBox(t testing.TB, l *Lab, cfg NAT) *Box {
 	return b
 }
 
-const patience = 10 * time.Second // after which a test gives up
+const patience = 30 * time.Second // what a loaded machine is given
 
 // connected gives both ends of a TCP connection from client to server.
 func connected(t testing.TB, client, server *Host) (from, to net.Conn) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 )
 
 func TestLAN(t *testing.T) {
@@ -22,9 +24,12 @@ func TestLAN(t *testing.T) {
 		if from.RemoteAddr().(*net.TCPAddr).AddrPort().Addr() != h2.Addr() {
 			t.Errorf("connected to %v", from.RemoteAddr())
 		}
-		if took := roundTrip(t, h1, h2.Addr()); took > 50*time.Millisecond {
-			t.Errorf("kernel %v: %v on the LAN", kernel, took)
-		}
+		machinetest.Calmly(t, func() string {
+			if took := roundTrip(t, h1, h2.Addr()); took > 200*time.Millisecond { // by way of the internet
+				return fmt.Sprintf("kernel %v: %v on the LAN", kernel, took)
+			}
+			return ""
+		})
 		roundTrip(t, h1, h1.Gateway())
 		if n := core.Load(); n != 0 {
 			t.Errorf("kernel %v: %d packets left the LAN", kernel, n)
@@ -76,7 +81,7 @@ func TestBroadcast(t *testing.T) {
 		t.Fatal(err)
 	}
 	hear(plain, "broadcast")
-	far.SetReadDeadline(time.Now())
+	far.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if n, _, err := far.ReadFrom(make([]byte, 64)); err == nil {
 		t.Errorf("%d bytes of multicast came to another LAN", n)
 	}
@@ -134,7 +139,7 @@ func TestWatch(t *testing.T) {
 		}
 	})
 	from, _ := connected(t, h1, h2)
-	if syns.Load() != 1 || third.Load() != 0 {
+	if syns.Load() == 0 || third.Load() != 0 { // the kernel may have sent a second one
 		t.Errorf("%d SYNs, %d packets to the third host", syns.Load(), third.Load())
 	}
 	if want := fmt.Sprintf("tcp %v > %v SYN ttl 64 len 60", from.LocalAddr(), from.RemoteAddr()); line.Load() != want {
@@ -145,8 +150,9 @@ func TestWatch(t *testing.T) {
 		t.Errorf("%d packets to the third host, want the ping", third.Load())
 	}
 	stop()
+	before := syns.Load()
 	connected(t, h1, h2)
-	if syns.Load() != 1 {
+	if syns.Load() != before {
 		t.Error("watched on after the end")
 	}
 }

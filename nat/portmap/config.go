@@ -1,6 +1,7 @@
 package portmap
 
 import (
+	"cmp"
 	"crypto/rand"
 	"log/slog"
 	"net/netip"
@@ -36,6 +37,7 @@ type Config struct {
 	mapping, search uint16        // ports of the protocols; 0 means theirs
 	anyGateway      bool          // a test's, on loopback
 	discovery       time.Duration // 0 means the constant of that name
+	request         time.Duration // and this
 	searched        bool          // Gateway was zero, and found out
 	nonce           nonce         // of PCP: the same for as long as the mapping is wanted (RFC 6887 §11.2)
 }
@@ -60,6 +62,7 @@ func (c *Config) fill() (err error) {
 	if c.Check <= 0 {
 		c.Check = time.Minute
 	}
+	c.discovery, c.request = cmp.Or(c.discovery, discovery), cmp.Or(c.request, request)
 	if c.mapping == 0 {
 		c.mapping = mappingPort
 	}

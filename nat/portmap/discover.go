@@ -1,7 +1,6 @@
 package portmap
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -77,7 +76,7 @@ type outcome struct {
 // discover begins to look for all protocols at once. They take the time of a
 // discovery at most; end must be called.
 func (c *Config) discover(ctx context.Context) *searches {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.discovery, discovery))
+	ctx, cancel := context.WithTimeout(ctx, c.discovery)
 	all := c.mappers()
 	s := &searches{n: len(all), results: make(chan outcome, len(all)), cancel: cancel}
 	for _, f := range all {

@@ -30,6 +30,7 @@ type role struct {
 	Port            uint16
 	Protocols       []Protocol
 	Lifetime, Check time.Duration
+	Patience        time.Duration
 	Ask             bool
 }
 
@@ -53,7 +54,7 @@ func play(text string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if r.Ask {
-		o, err := Discover(ctx, Config{Local: r.Local})
+		o, err := Discover(ctx, Config{Local: r.Local, discovery: r.Patience, request: r.Patience})
 		fmt.Printf("%v", o)
 		return err
 	}
@@ -72,7 +73,7 @@ func play(text string) error {
 			_ = c.Close()
 		}
 	}()
-	m, err := Open(ctx, Config{Local: r.Local, Port: r.Port, Protocols: r.Protocols, Lifetime: r.Lifetime, Check: r.Check,
+	m, err := Open(ctx, Config{Local: r.Local, Port: r.Port, Protocols: r.Protocols, Lifetime: r.Lifetime, Check: r.Check, discovery: r.Patience, request: r.Patience,
 		OnChange: func(e netip.AddrPort) { fmt.Println("now", e) }})
 	if err != nil {
 		return err

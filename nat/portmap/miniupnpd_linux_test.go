@@ -14,12 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
 	"github.com/sallyport-net/sallyport/nat/portmap/miniupnpd"
 )
-
-const patience = 15 * time.Second
 
 // home is a host behind a kernel NAT with a real miniupnpd, and a stranger on
 // the internet.
@@ -73,6 +72,7 @@ func (h *home) program(r role) *natlab.Cmd {
 	if r.Port = 40123; !r.Local.IsValid() {
 		r.Local = h.host.Addr()
 	}
+	r.Patience = 10 * time.Second // a loaded machine may need it
 	text, err := json.Marshal(r)
 	if err != nil {
 		h.t.Fatal(err)
@@ -210,17 +210,20 @@ func TestMiniupnpdRenewsAndRestarts(t *testing.T) {
 			h := newHome(t)
 			const life = 3 * time.Second
 			p, at := h.mapped(role{Protocols: []Protocol{protocol}, Lifetime: life, Check: 300 * time.Millisecond})
-			longest := time.Duration(0)
-			for begun := time.Now(); time.Since(begun) < life*3/2; {
-				dialled := time.Now()
-				if !h.welcomed(at, patience) {
-					t.Fatalf("not let in %v after the mapping was made", time.Since(begun))
+			machinetest.Calmly(t, func() string {
+				longest := time.Duration(0)
+				for begun := time.Now(); time.Since(begun) < life*3/2; {
+					dialled := time.Now()
+					if !h.welcomed(at, patience) {
+						t.Fatalf("not let in after %v of dials", time.Since(begun))
+					}
+					longest = max(longest, time.Since(dialled))
 				}
-				longest = max(longest, time.Since(dialled))
-			}
-			if t.Logf("the longest dial took %v", longest); longest > 2900*time.Millisecond { // two SYNs lost: 3 s
-				t.Errorf("away for longer than a SYN takes to be sent again: %v", longest)
-			}
+				if t.Logf("the longest dial took %v", longest); longest > 2900*time.Millisecond { // two SYNs lost: 3 s
+					return fmt.Sprintf("it was away for longer than a SYN takes to be sent again: %v", longest)
+				}
+				return ""
+			})
 			h.router.Restart(func() {
 				if h.router.Forwards() {
 					t.Fatal("the restart forgot nothing")

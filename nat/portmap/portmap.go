@@ -89,7 +89,7 @@ func (c *Config) obtain(ctx context.Context, wanted netip.AddrPort) (found, leas
 		if err == nil {
 			errs[0] = nil
 			var l lease
-			asking, done := context.WithTimeout(ctx, request)
+			asking, done := context.WithTimeout(ctx, c.request)
 			if l, err = r.ask(asking, wanted, c.Lifetime); err == nil {
 				granted := l
 				if l, err = l.validate(c.Local); err != nil {
@@ -139,7 +139,7 @@ func (m *Mapping) keep(ctx context.Context, f found, l lease) {
 // takeBack deletes a mapping, after the end of ctx too; it takes a second at
 // most.
 func (c *Config) takeBack(ctx context.Context, f found, external netip.AddrPort) {
-	last, done := context.WithTimeout(context.WithoutCancel(ctx), request/2)
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), c.request/2)
 	defer done()
 	if err := f.drop(last, lease{external: external}); err != nil {
 		c.Logger.Info("port mapping not deleted", "external", external, "error", err)
@@ -177,7 +177,7 @@ func (m *Mapping) moved() bool {
 // tend renews the mapping where it is time or where the router has lost it,
 // and otherwise asks whether it has.
 func (m *Mapping) tend(ctx context.Context, h *held) {
-	asking, done := context.WithTimeout(ctx, request)
+	asking, done := context.WithTimeout(ctx, m.cfg.request)
 	defer done()
 	err := error(nil)
 	due := h.due(time.Now())

@@ -33,19 +33,8 @@ type MapConfig struct {
 }
 
 func (c MapConfig) filled() MapConfig {
-	if c.Servers == nil {
-		c.Servers = DefaultTCPServers()
-	}
-	c.Servers = c.Servers[:min(len(c.Servers), mostNames)]
-	if c.Resolver == nil {
-		c.Resolver = net.DefaultResolver
-	}
-	if c.Timeout <= 0 || c.Timeout > longest {
-		c.Timeout = longest
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	f := Config{Servers: []string{}, TCPServers: c.Servers, Resolver: c.Resolver, Timeout: c.Timeout, Logger: c.Logger}.filled()
+	c.Servers, c.Resolver, c.Timeout, c.Logger = f.TCPServers, f.Resolver, f.Timeout, f.Logger
 	return c
 }
 

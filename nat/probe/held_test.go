@@ -3,10 +3,11 @@ package probe
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"testing"
 
 	"github.com/libp2p/go-reuseport"
+
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 )
 
 func TestMapHoldsAMapping(t *testing.T) {
@@ -50,11 +51,7 @@ func TestMapHoldsAMapping(t *testing.T) {
 
 func TestMapFromAGivenPortAgainAndAgain(t *testing.T) {
 	s := startServer(t, ServerConfig{OnePort: true})
-	port, err := freePort(netip.MustParseAddr("127.0.0.1"), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	local := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
+	local := machinetest.ClosedPort(t, "127.0.0.1")
 	for range 5 { // the same four-tuple each time: a TIME_WAIT would refuse it
 		h, err := Map(t.Context(), MapConfig{Local: local, Servers: []string{s.Addr().String()}})
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 )
 
 // honest answers as a server does.
@@ -64,24 +66,27 @@ func TestRunAmongRogues(t *testing.T) {
 				}).Addr().String())
 			}
 			bad := rogue(t, c.say)
-			start := time.Now()
-			r, err := Run(t.Context(), Config{Servers: append(servers, bad), TCPServers: append(servers, bad)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if r.Type != nat.SymmetricFirewall || r.NATed() || r.UDP.Mapping != nat.EndpointIndependent || r.TCP.Mapping != nat.EndpointIndependent {
-				t.Errorf("%v, external %v\nudp %+v\ntcp %+v", r.Type, r.External, r.UDP, r.TCP)
-			}
-			lied := c.name == "lies"
-			if r.UDP.Asked != 4 || r.TCP.Asked != 4 || (r.UDP.Answered == 4) != lied || (r.TCP.Answered == 4) != lied {
-				t.Errorf("asked %d and %d, answered %d and %d", r.UDP.Asked, r.TCP.Asked, r.UDP.Answered, r.TCP.Answered)
-			}
-			if lied && (len(r.UDP.Lying) != 1 || r.UDP.Lying[0].String() != bad || len(r.TCP.Lying) != 1) {
-				t.Errorf("lying: %v and %v", r.UDP.Lying, r.TCP.Lying)
-			}
-			if d := time.Since(start); d > 1500*time.Millisecond {
-				t.Errorf("took %v", d)
-			}
+			machinetest.Calmly(t, func() string {
+				start := time.Now()
+				r, err := Run(t.Context(), Config{Servers: append(servers, bad), TCPServers: append(servers, bad)})
+				if err != nil {
+					return err.Error()
+				}
+				if r.Type != nat.SymmetricFirewall || r.NATed() || r.UDP.Mapping != nat.EndpointIndependent || r.TCP.Mapping != nat.EndpointIndependent {
+					return fmt.Sprintf("%v, external %v\nudp %+v\ntcp %+v", r.Type, r.External, r.UDP, r.TCP)
+				}
+				lied := c.name == "lies"
+				if r.UDP.Asked != 4 || r.TCP.Asked != 4 || (r.UDP.Answered == 4) != lied || (r.TCP.Answered == 4) != lied {
+					return fmt.Sprintf("asked %d and %d, answered %d and %d", r.UDP.Asked, r.TCP.Asked, r.UDP.Answered, r.TCP.Answered)
+				}
+				if lied && (len(r.UDP.Lying) != 1 || r.UDP.Lying[0].String() != bad || len(r.TCP.Lying) != 1) {
+					return fmt.Sprintf("lying: %v and %v", r.UDP.Lying, r.TCP.Lying)
+				}
+				if d := time.Since(start); d > 1500*time.Millisecond {
+					return fmt.Sprintf("it took %v", d)
+				}
+				return ""
+			})
 		})
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/sallyport-net/sallyport/nat/natlab/natlabtest"
 )
 
-// labTime is after how long a test in the lab gives up.
-const labTime = 30 * time.Second
+// labTime is after how long a test in the lab gives up, on a loaded machine too.
+const labTime = time.Minute
 
 // net20 is an internet with 20 ms on every access link, four STUN servers on
 // it, of which two have two addresses, and whatever a test adds.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
 
@@ -83,24 +84,28 @@ func TestLabRandomNATs(t *testing.T) {
 
 // judge probes one course and fails the test where the report is sure of what
 // is wrong.
-func judge(t *testing.T, n *net20, c course) nat.Report {
-	h := n.client(t, c...)
-	out := n.probe(t, h, Config{})
-	r := out.Reports[len(out.Reports)-1]
-	facts := fmt.Sprintf("%v (%.2f), %v (%.2f), refusal %v, hairpin %v, depth %d, took %v\nudp %v, %v: %s\ntcp %v, %v: %s",
-		r.Type, r.Confidence, r.Delta, r.TCP.Confidence, r.Refusal, r.Hairpin, r.Depth, r.Took.Round(time.Millisecond),
-		r.UDP.Mapping, r.UDP.Filtering, brief(r.UDP.Samples), r.TCP.Mapping, r.TCP.Filtering, brief(r.TCP.Samples))
-	switch wrongs := expect(c).wrongs(r); {
-	case r.Sure() && len(wrongs) > 0:
-		t.Errorf("%+v\n%s\n%s", []natlab.NAT(c), strings.Join(wrongs, "\n"), facts)
-	case !r.Sure():
-		t.Logf("unsure: %+v\n%s\n%s", []natlab.NAT(c), strings.Join(wrongs, "\n"), facts)
-	}
-	if udp, tcp := n.packets(h.External()); udp > mostPackets || tcp > mostPackets {
-		t.Errorf("%d packets over UDP, %d over TCP: want at most %d", udp, tcp, mostPackets)
-	}
-	if out.Took > longest+200*time.Millisecond {
-		t.Errorf("took %v", out.Took)
-	}
+func judge(t *testing.T, n *net20, c course) (r nat.Report) {
+	machinetest.Calmly(t, func() string {
+		h := n.client(t, c...)
+		out := n.probe(t, h, Config{})
+		r = out.Reports[len(out.Reports)-1]
+		facts := fmt.Sprintf("%v (%.2f), %v (%.2f), refusal %v, hairpin %v, depth %d, took %v\nudp %v, %v: %s\ntcp %v, %v: %s",
+			r.Type, r.Confidence, r.Delta, r.TCP.Confidence, r.Refusal, r.Hairpin, r.Depth, r.Took.Round(time.Millisecond),
+			r.UDP.Mapping, r.UDP.Filtering, brief(r.UDP.Samples), r.TCP.Mapping, r.TCP.Filtering, brief(r.TCP.Samples))
+		wrongs := strings.Join(expect(c).wrongs(r), "\n")
+		if !r.Sure() {
+			t.Logf("unsure: %+v\n%s\n%s", []natlab.NAT(c), wrongs, facts)
+		}
+		if udp, tcp := n.packets(h.External()); udp > mostPackets || tcp > mostPackets {
+			t.Errorf("%d packets over UDP, %d over TCP: want at most %d", udp, tcp, mostPackets)
+		}
+		switch {
+		case r.Sure() && wrongs != "":
+			return fmt.Sprintf("%+v\n%s\n%s", []natlab.NAT(c), wrongs, facts)
+		case out.Took > longest+200*time.Millisecond:
+			return fmt.Sprintf("it took %v", out.Took)
+		}
+		return ""
+	})
 	return r
 }

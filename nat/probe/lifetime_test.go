@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport-net/sallyport/nat"
+	"github.com/sallyport-net/sallyport/nat/machinetest"
 	"github.com/sallyport-net/sallyport/nat/natlab"
 )
 
@@ -37,33 +39,36 @@ func TestLabLifetime(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), labTime)
-			defer cancel()
-			cmd := n.client(t, c.box).Command(ctx, os.Args[0])
-			cmd.Env = append(os.Environ(), playLifetime+"="+string(raw))
-			var errs strings.Builder
-			cmd.Stderr = &errs
-			out, err := cmd.Output()
-			if c.err != "" {
-				if err == nil || !strings.Contains(errs.String(), c.err) {
-					t.Errorf("%v, %q", err, errs.String())
+			machinetest.Calmly(t, func() string {
+				ctx, cancel := context.WithTimeout(t.Context(), labTime)
+				defer cancel()
+				cmd := n.client(t, c.box).Command(ctx, os.Args[0])
+				cmd.Env = append(os.Environ(), playLifetime+"="+string(raw))
+				var errs strings.Builder
+				cmd.Stderr = &errs
+				out, err := cmd.Output()
+				if c.err != "" {
+					if err == nil || !strings.Contains(errs.String(), c.err) {
+						t.Errorf("%v, %q", err, errs.String())
+					}
+					return ""
 				}
-				return
-			}
-			var span Lifespan
-			if err != nil || json.Unmarshal(out, &span) != nil {
-				t.Fatalf("%v, %q, %s", err, out, errs.String())
-			}
-			t.Logf("%v to %v", span.AtLeast, span.Below)
-			// From the NAT's last look at the mapping to the silence's beginning,
-			// and from its end to the knock: a round trip, and what the machine adds.
-			const slack = 250 * time.Millisecond
-			switch {
-			case c.want == 0 && (span.Below != 0 || span.AtLeast != 2*time.Second):
-				t.Errorf("%+v of a mapping that lives on", span)
-			case c.want != 0 && (span.AtLeast > c.want || span.Below < c.want-slack || span.Below > c.want+slack || span.Below-span.AtLeast > c.want/2):
-				t.Errorf("%+v, want %v", span, c.want)
-			}
+				var span Lifespan
+				if err != nil || json.Unmarshal(out, &span) != nil {
+					return fmt.Sprintf("%v, %q, %s", err, out, errs.String())
+				}
+				t.Logf("%v to %v", span.AtLeast, span.Below)
+				// From the NAT's last look at the mapping to the silence's beginning,
+				// and from its end to the knock: a round trip, and what the machine adds.
+				const slack = 250 * time.Millisecond
+				switch {
+				case c.want == 0 && (span.Below != 0 || span.AtLeast != 2*time.Second):
+					return fmt.Sprintf("%+v of a mapping that lives on", span)
+				case c.want != 0 && (span.AtLeast > c.want || span.Below < c.want-slack || span.Below > c.want+slack || span.Below-span.AtLeast > c.want/2):
+					return fmt.Sprintf("%+v, want %v", span, c.want)
+				}
+				return ""
+			})
 		})
 	}
 }
@@ -90,10 +95,13 @@ func TestLifetimeNobody(t *testing.T) {
 
 func TestServerAnswersToAnotherPort(t *testing.T) {
 	s := startServer(t, ServerConfig{OnePort: true})
-	span, err := Lifetime(t.Context(), LifetimeConfig{Server: s.Addr().String(), First: 100 * time.Millisecond, Most: 200 * time.Millisecond})
-	if err != nil || span != (Lifespan{AtLeast: 200 * time.Millisecond}) {
-		t.Errorf("%v, %+v", err, span)
-	}
+	machinetest.Calmly(t, func() string {
+		span, err := Lifetime(t.Context(), LifetimeConfig{Server: s.Addr().String(), First: 100 * time.Millisecond, Most: 200 * time.Millisecond})
+		if err != nil || span != (Lifespan{AtLeast: 200 * time.Millisecond}) {
+			return fmt.Sprintf("%v, %+v", err, span)
+		}
+		return ""
+	})
 	_, req := requestToPort(1)
 	m, err := parse(req)
 	if err != nil || m.port != 1 {

@@ -23,7 +23,7 @@ func TestStopAndStats(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(labTime))
 	ask := func() {
 		t.Helper()
 		if _, err := c.Write(request); err != nil {
@@ -49,7 +49,7 @@ func TestStopAndStats(t *testing.T) {
 		_, _ = u.Write(request)
 	}
 	_, _ = u.Write([]byte("no STUN"))
-	for end := time.Now().Add(5 * time.Second); s.Stats().Malformed == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(labTime); s.Stats().Malformed == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	if st := s.Stats(); st.TCP != 2 || st.UDP+st.Limited != 21 || st.UDP == 0 || st.Limited == 0 || st.Malformed != 1 || st.Connections != 1 {
 		t.Errorf("stats %+v", st)

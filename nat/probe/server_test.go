@@ -24,7 +24,7 @@ func exchange(t *testing.T, to netip.AddrPort, b []byte) (message, netip.AddrPor
 	if _, err := c.WriteToUDPAddrPort(b, to); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(labTime))
 	in := make([]byte, 2000)
 	n, from, err := c.ReadFromUDPAddrPort(in)
 	if err != nil {
@@ -163,7 +163,7 @@ func dialServer(t *testing.T, s *Server) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(labTime))
 	return c
 }
 

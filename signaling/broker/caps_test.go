@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -23,10 +24,7 @@ func TestPublishRate(t *testing.T) {
 	for range 12 {
 		wait(t, c.Publish(to, 0, false, "x"))
 	}
-	until(t, "publishes counted", func() bool { s := b.Stats(); return s.Received == 12 && s.Sent == 5 })
-	if n := b.Stats().Limited; n != 7 {
-		t.Errorf("limited %d, want 7", n)
-	}
+	until(t, "publishes counted", func() bool { s := b.Stats(); return s.Received == 12 && s.Sent == 5 && s.Limited == 7 })
 	if n := len(got); n > 5 {
 		t.Errorf("%d messages arrived, want 5 at most", n)
 	}
@@ -43,8 +41,8 @@ func TestPublishRate(t *testing.T) {
 func TestFloodIsDisconnected(t *testing.T) {
 	b := start(t, broker.Config{PublishRate: 1, PublishBurst: 4})
 	c := dialConnect(t, b)
-	for i := 0; ; i++ {
-		if i > 100000 {
+	for end := time.Now().Add(patience); ; {
+		if time.Now().After(end) {
 			t.Fatal("still connected")
 		}
 		if _, err := c.Write([]byte{0xC0, 0}); err != nil { // PINGREQ
@@ -95,7 +93,8 @@ func TestClientCaps(t *testing.T) {
 	}
 }
 
-// A subscriber that does not read costs its queue, and holds nobody up.
+// A subscriber that does not read is cut off, and holds nobody up. That it costs no
+// more than its queue, TestCloseDoesNotWaitForSlowOnes shows.
 func TestSlowReader(t *testing.T) {
 	b := start(t, broker.Config{PublishRate: 1e6, PublishBurst: 1e6, WriteTimeout: 300 * time.Millisecond})
 	to := topic(t)
@@ -136,9 +135,6 @@ func TestSlowReader(t *testing.T) {
 		}
 		return b.Clients() == 2
 	})
-	if b.Stats().Slow == 0 {
-		t.Error("nothing was dropped for the slow reader")
-	}
 }
 
 func TestKeepAliveIsBounded(t *testing.T) {
@@ -146,10 +142,10 @@ func TestKeepAliveIsBounded(t *testing.T) {
 	c := dialConnect(t, b) // asks for none
 	begin := time.Now()
 	_ = c.SetReadDeadline(begin.Add(patience))
-	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("read: %v", err)
 	}
-	if d := time.Since(begin); d < 500*time.Millisecond || d > 5*time.Second {
-		t.Errorf("closed after %v, want about 1 s", d)
+	if d := time.Since(begin); d < 500*time.Millisecond {
+		t.Errorf("closed after %v, want 1 s or a little more", d)
 	}
 }

@@ -104,9 +104,8 @@ func (c *guarded) passed() { c.watch.Stop() }
 // SetWriteDeadline sets a deadline that is no later than the end of all writes.
 func (c *guarded) SetWriteDeadline(t time.Time) error {
 	c.gate.mu.Lock()
-	end := c.gate.end
-	c.gate.mu.Unlock()
-	if !end.IsZero() && end.Before(t) {
+	defer c.gate.mu.Unlock() // until it is set: hurry may be about to
+	if end := c.gate.end; !end.IsZero() && end.Before(t) {
 		t = end
 	}
 	return c.Conn.SetWriteDeadline(t)

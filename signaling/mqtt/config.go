@@ -89,6 +89,8 @@ type Config struct {
 	OnState func(address.Broker, State)
 
 	Logger *slog.Logger // default silent
+
+	goodbye time.Duration // 0 means the constant of that name
 }
 
 // State is what became of the connection to a broker.
@@ -151,6 +153,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxPayload <= 0 {
 		c.MaxPayload = MaxPayload
+	}
+	if c.goodbye == 0 {
+		c.goodbye = goodbye
 	}
 	if c.Queue <= 0 {
 		c.Queue = 128

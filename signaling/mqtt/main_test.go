@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -15,7 +16,8 @@ import (
 	"github.com/sallyport-net/sallyport/signaling/mqtt"
 )
 
-const patience = 15 * time.Second
+// patience is what a loaded machine is given; what waits that long waits for ever.
+const patience = time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -40,6 +42,13 @@ func startBroker(t testing.TB, c broker.Config) *broker.Broker {
 	t.Helper()
 	c.Anyone = true
 	return startStrict(t, c)
+}
+
+// inBubble runs a test on fake time, with a network in memory. What it starts ends
+// within.
+func inBubble(t *testing.T, test func(*testing.T, *brokertest.Network)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, &brokertest.Network{}) })
 }
 
 // startStrict starts one that wants keys proven.

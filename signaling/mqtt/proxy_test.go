@@ -44,16 +44,6 @@ func listen(t testing.TB, f func(net.Conn)) string {
 // hold reads until the other side, or the test, closes.
 func hold(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
-func closedPort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return l.Addr().String()
-}
-
 // proxy forwards to a broker until it is stalled: then it holds every
 // connection open, whatever the broker does, and forwards nothing.
 type proxy struct {

@@ -37,6 +37,7 @@ type session struct {
 	client        paho.Client
 	subscribed    time.Duration // from SUBSCRIBE to SUBACK
 	opened        time.Time
+	goodbye       time.Duration
 	local, remote netip.AddrPort
 
 	lost     chan struct{} // closed when the connection ended without our doing
@@ -110,6 +111,7 @@ func (c *Channel) openSession(ctx context.Context, e endpoint, deliver func(payl
 		wire:     w,
 		local:    addrPort(w.LocalAddr()),
 		remote:   addrPort(w.RemoteAddr()),
+		goodbye:  c.config.goodbye,
 		lost:     make(chan struct{}),
 		slots:    make(chan struct{}, maxPublishing),
 	}
@@ -155,7 +157,9 @@ func (c *Channel) options(s *session, conn net.Conn) *paho.ClientOptions {
 	o.SetAutoReconnect(false)
 	o.SetConnectRetry(false)
 	o.SetKeepAlive(c.config.KeepAlive)
-	o.SetPingTimeout(c.config.PingTimeout)
+	// The wire notices silence first and says so. With the same patience, paho would
+	// now and then end it a moment before, and the cause would be lost.
+	o.SetPingTimeout(c.config.KeepAlive + c.config.PingTimeout)
 	o.SetWriteTimeout(handOver)
 	o.SetConnectionLostHandler(func(_ paho.Client, err error) {
 		s.wire.abort(err)
@@ -269,11 +273,11 @@ func (s *session) publish(ctx context.Context, topic string, payload []byte, ret
 func (s *session) end(polite bool) {
 	if polite {
 		s.wire.polite.Store(true)
-		defer time.AfterFunc(goodbye, func() { s.wire.abort(errEnded) }).Stop()
+		defer time.AfterFunc(s.goodbye, func() { s.wire.abort(errEnded) }).Stop()
 	} else {
 		s.wire.abort(errEnded)
 	}
-	s.client.Disconnect(uint((goodbye + letGo).Milliseconds())) // returns as soon as it is done
+	s.client.Disconnect(uint((s.goodbye + letGo).Milliseconds())) // returns as soon as it is done
 	_ = s.wire.Close()
 	s.loseOnce.Do(func() { close(s.lost) })
 }
