@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-net/sallyport/address"
+	"github.com/sallyport-net/sallyport/cmd/sallyport/internal/pipe"
 	"github.com/sallyport-net/sallyport/node"
 	"github.com/sallyport-net/sallyport/node/circuit"
 )
@@ -112,7 +113,7 @@ func (n *nodeCommand) tellCircuits(notices <-chan node.Notice) {
 			e := circuitEvent{"circuit_ended", c.Circuit, c.Caller.String(), c.Callee.String(), milliseconds(c.Took), c.There, c.Back, ""}
 			why := ""
 			if c.Err != nil {
-				e.Error = plainly(c.Err)
+				e.Error = pipe.Plainly(c.Err)
 				why = ": " + e.Error
 			}
 			if n.json {
