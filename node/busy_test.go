@@ -31,7 +31,7 @@ func busy() string {
 }
 
 // excused is how many calls that have failed are made again on a busy machine.
-const excused = 4
+const excused = 8
 
 // connect gives an order to connect, and gives it again where that fails on a busy
 // machine: on any other the first failure counts.

@@ -103,6 +103,28 @@ func (s *scholar) way(strategy string, anew bool) page {
 	return page{}
 }
 
+// taught gives a caller that has called so many times, each with the outcome that is
+// the lesson. On a busy machine, where it may be another, others are taught after it.
+func taught(w *world, in terrain, target string, times int, ok func(reply) bool) *scholar {
+	w.t.Helper()
+	for n := 0; ; n++ {
+		s, r := newScholar(w, in), reply{}
+		for range times {
+			if r = s.live(target); !ok(r) {
+				break
+			}
+		}
+		if ok(r) {
+			return s
+		}
+		why := busy()
+		if why == "" || n == excused {
+			w.t.Fatalf("via %q, error %q\n%s", r.Via, r.Error, strings.Join(r.Log, "\n"))
+		}
+		w.t.Logf("via %q, error %q: another caller is taught, since %s", r.Via, r.Error, why)
+	}
+}
+
 func has(r reply, what string) bool { return strings.Contains(strings.Join(r.Log, "\n"), what) }
 
 // disguised is an address that says port-restricted where anybody may dial in:
@@ -169,12 +191,7 @@ func TestLearned(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		callee := w.node(w.behind("callee", home.nat))
-		caller := newScholar(w, home)
-		for range 2 {
-			if r := caller.live(callee.Address); r.Via != node.Punch || !has(r, "direct dialling") {
-				t.Fatalf("via %q, error %q\n%s", r.Via, r.Error, strings.Join(r.Log, "\n"))
-			}
-		}
+		caller := taught(w, home, callee.Address, 2, func(r reply) bool { return r.Via == node.Punch && has(r, "direct dialling") })
 		r := caller.live(callee.Address)
 		at, dialled := when(r, "direct dialling")
 		if r.Via != node.Punch || dialled && at < time.Second { // the wait is a second, and a busy machine may be slower
@@ -191,11 +208,7 @@ func TestLearned(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		callee := w.node(w.behind("callee", home.nat))
-		caller := newScholar(w, home)
-		naive := caller.live(callee.Address)
-		if naive.Via != node.Punch || has(naive, "the peer is seen as") {
-			t.Fatalf("via %q, error %q\n%s", naive.Via, naive.Error, strings.Join(naive.Log, "\n"))
-		}
+		caller := taught(w, home, callee.Address, 1, func(r reply) bool { return r.Via == node.Punch && !has(r, "the peer is seen as") })
 		method := caller.way("punch", false).Method
 		var r reply
 		for range tries { // on a busy machine they may fail
@@ -222,7 +235,9 @@ func TestLearned(t *testing.T) {
 		var naive, r reply
 		for range tries {
 			caller = newScholar(w, plusOne)
-			naive = caller.live(callee.Address)
+			if naive = caller.live(callee.Address); naive.Error != "" && busy() != "" {
+				continue
+			}
 			caller.believe(page{Strategy: "direct", Worked: 9})
 			r = caller.live(callee.Address)
 			t.Logf("naive after %v, misled after %v", naive.Echo, r.Echo)
