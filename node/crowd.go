@@ -73,10 +73,10 @@ func hasRoom(there []guest, g guest, most int) bool {
 
 // thin ends sessions of peers where too many wait for another path.
 func (n *Node) thin() {
-	list, about := n.guests((*session.Session).Waits)
-	if len(list) <= n.cfg.waiting {
+	if n.sessions.count((*session.Session).Waits) <= n.cfg.waiting { // mostly, and soon known
 		return
 	}
+	list, about := n.guests((*session.Session).Waits)
 	for _, k := range surplus(about, n.cfg.waiting) {
 		if s := list[k]; s.GiveUp() {
 			n.log.Info("a session does not wait any longer: too many do", "peer", s.Peer().Short())
