@@ -117,7 +117,7 @@ type Config struct {
 	// Now is the wall clock. Nil means time.Now.
 	Now func() time.Time
 
-	waiting int // of tests; 0 means mostWaiting
+	waiting int // of peers' sessions; 0 means a quarter of Sessions, 256 at least
 }
 
 // MaxRelayNodes is how many nodes may relay for one.
@@ -189,7 +189,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Sessions = defaultSessions
 	}
 	if c.waiting <= 0 {
-		c.waiting = mostWaiting
+		c.waiting = max(leastWaiting, c.Sessions/4)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -14,9 +14,10 @@ const (
 	// defaultSessions is how many sessions peers may have with a node: each costs
 	// a descriptor and some 50 kB.
 	defaultSessions = 4096
-	// mostWaiting is how many sessions may wait for another path, each with what
-	// it keeps until then.
-	mostWaiting = 256
+	// leastWaiting is how many of them may wait for another path, whatever the
+	// quarter comes to which may do so: a server whose own network is away for a
+	// moment must not lose those that are not many.
+	leastWaiting = 256
 )
 
 // named reports whether somebody is let in by name, for whatever, rather than as
@@ -72,6 +73,9 @@ func hasRoom(there []guest, g guest, most int) bool {
 
 // thin ends sessions of peers where too many wait for another path.
 func (n *Node) thin() {
+	if n.sessions.count((*session.Session).Waits) <= n.cfg.waiting { // mostly, and soon known
+		return
+	}
 	list, about := n.guests((*session.Session).Waits)
 	for _, k := range surplus(about, n.cfg.waiting) {
 		if s := list[k]; s.GiveUp() {

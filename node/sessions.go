@@ -60,6 +60,18 @@ func (l *sessions) all(ok func(*session.Session) bool) []*session.Session {
 	return found
 }
 
+// count is how many there are for which ok holds.
+func (l *sessions) count(ok func(*session.Session) bool) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.byID {
+		if ok(s) {
+			n++
+		}
+	}
+	return n
+}
+
 // reuse opens a stream on a session with peer, if one is alive that will do.
 func (n *Node) reuse(peer address.Key, kind session.Kind) *Conn {
 	for _, s := range n.sessions.all(func(s *session.Session) bool { return s.Peer() == peer }) {
