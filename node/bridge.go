@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/sallyport-net/sallyport/address"
@@ -104,10 +105,40 @@ func (n *Node) carry(near, far *session.Stream) {
 	number, meter := n.carried.begin(caller, callee)
 	n.log.Info("relaying", "circuit", number, "from", caller.Short(), "to", callee.Short())
 	n.events.tell(CircuitBegun{number, caller, callee})
-	err := circuit.Splice(n.ctx, near, far, limits, meter)
+	ctx, cancel := context.WithCancelCause(n.ctx)
+	var watches sync.WaitGroup
+	for _, s := range []*session.Session{near.Session(), far.Session()} {
+		watches.Go(func() { cutInCircuit(ctx, s, cancel) })
+	}
+	err := circuit.Splice(ctx, near, far, limits, meter)
+	cancel(nil)
+	watches.Wait()
 	there, back := n.carried.end(number)
 	n.log.Info("relayed", "circuit", number, "there", there, "back", back, "error", err)
 	n.events.tell(CircuitEnded{number, caller, callee, time.Since(begun), there, back, err})
+}
+
+// errRound ends a circuit of which one end has come to run through another one.
+var errRound = errors.New("it has come to run through another circuit")
+
+// cutInCircuit ends a circuit over a session as soon as that goes on over a circuit
+// itself: two nodes that relay could be made to pass their own words on to each
+// other for ever.
+func cutInCircuit(ctx context.Context, s *session.Session, cut context.CancelCauseFunc) {
+	for {
+		changed := s.Changed()
+		if !pathIn(s).by.IsZero() {
+			cut(errRound)
+			return
+		}
+		select {
+		case <-changed:
+		case <-s.Over():
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // linked reports whether there is a session with a peer over which a circuit may

@@ -68,6 +68,11 @@ func twoSpies(t *testing.T, cfg node.Config, limits circuit.Limits) (r *node.Nod
 	}
 	xa = stay(a)
 	stay(b)
+	for end := time.Now().Add(20 * time.Second); len(r.Sessions()) < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) { // a stream may be taken before its session is listed
+			t.Fatal("the node does not know of the sessions")
+		}
+	}
 	return r, a, b, xa
 }
 

@@ -17,6 +17,7 @@ import (
 // spy is a node that relays, made of its parts, which keeps what it passes on.
 type spy struct {
 	t        *testing.T
+	key      address.PrivateKey
 	identity *link.Identity
 	self     address.Address
 	streams  chan *session.Stream
@@ -35,7 +36,7 @@ func startSpy(t *testing.T, cfg node.Config) *spy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &spy{t: t, identity: link.NewIdentity(k, nil), self: helper.Address(), streams: make(chan *session.Stream, 16)}
+	s := &spy{t: t, key: k, identity: link.NewIdentity(k, nil), self: helper.Address(), streams: make(chan *session.Stream, 16)}
 	s.self.Key = k.Public()
 	port := uint16(l.Addr().(*net.TCPAddr).Port)
 	for n := range s.self.V4 {

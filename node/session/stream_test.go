@@ -332,14 +332,14 @@ func TestFlush(t *testing.T) {
 	if held {
 		t.Error("a part of it is still to be written")
 	}
+	if err := near.Flush(); err != nil {
+		t.Errorf("with nothing to wait for: %v", err)
+	}
 	if err := near.CloseNow(); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := io.ReadAll(far); err != nil || !bytes.Equal(got, words) {
 		t.Errorf("%d bytes came, %v", len(got), err)
-	}
-	if err := near.Flush(); err != nil {
-		t.Errorf("with nothing to wait for: %v", err)
 	}
 }
 
