@@ -185,6 +185,7 @@ func (m *move) welcome(ctx context.Context, n *node.Node, only address.Key, wait
 		one, end = context.WithCancel(ctx)
 		now = c
 		m.tellCame(c)
+		go m.watchPath(c) // ends with c
 		go func() { ended <- m.over(one, c) }()
 	}
 	deadline := time.NewTimer(wait)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -150,6 +151,8 @@ type wire struct {
 	until  time.Time     // for all that is to come now; zero for none
 	pace   *rate.Limiter // of writes; nil for none
 	gone   bool          // we have ended it, and said so if we could
+
+	hurried atomic.Bool // what is written now is the last
 }
 
 // newWire begins; the end of its context interrupts reads at once, and writes
@@ -164,6 +167,12 @@ func newWire(ctx context.Context, conn net.Conn) *wire {
 		_ = conn.SetWriteDeadline(time.Now().Add(lastTime))
 	})
 	return w
+}
+
+// hurry has writes end soon, from one that waits on.
+func (w *wire) hurry() {
+	w.hurried.Store(true)
+	_ = w.conn.SetWriteDeadline(time.Now().Add(lastTime))
 }
 
 // close lets go of the connection, which is not closed.
@@ -204,7 +213,7 @@ func (t timedWriter) Write(b []byte) (n int, err error) {
 			}
 		}
 		_ = t.conn.SetWriteDeadline(time.Now().Add(stepTime))
-		if t.ctx.Err() != nil {
+		if t.ctx.Err() != nil || t.hurried.Load() {
 			_ = t.conn.SetWriteDeadline(time.Now().Add(lastTime))
 		}
 		var k int

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -47,19 +48,33 @@ func (r Receiver) Receive(ctx context.Context, conn net.Conn) (Offer, error) {
 // tellEvery is how often a sender is told at most of what has arrived.
 const tellEvery = 100 * time.Millisecond
 
-// tell tells the sender what has arrived, unless it was told just now.
-func (g *receiving) tell() error {
-	if time.Since(g.told) < tellEvery {
-		return nil
-	}
-	if err := g.putArrived(); err != nil {
-		return err
-	}
-	return g.w.Flush()
+// report tells the sender what has arrived, whenever that has changed, until stop
+// is called, which waits. Nothing else is written meanwhile.
+func (g *receiving) report() (stop func()) {
+	ended := make(chan struct{})
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		tick := time.NewTicker(tellEvery)
+		defer tick.Stop()
+		told := g.arrived.Load()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+			}
+			if now := g.arrived.Load(); now != told {
+				if g.putArrived() != nil || g.w.Flush() != nil {
+					return // whoever reads finds out why
+				}
+				told = now
+			}
+		}
+	})
+	return func() { close(ended); telling.Wait() }
 }
 
 func (g *receiving) putArrived() error {
-	g.told = time.Now()
 	return g.put(kindArrived, binary.BigEndian.AppendUint64(nil, uint64(g.arrived.Load())))
 }
 
@@ -82,7 +97,6 @@ type receiving struct {
 	at    int64    // where its next block goes
 
 	arrived atomic.Int64 // bytes of all files, with those that were there
-	told    time.Time    // when the sender was told of them
 }
 
 func (g *receiving) run() error {
@@ -112,12 +126,7 @@ func (g *receiving) run() error {
 	if err := g.folders(); err != nil {
 		return err
 	}
-	for i := range g.items {
-		if err := g.file(&g.items[i]); err != nil {
-			return err
-		}
-	}
-	if err := g.expect(kindFinish, 0); err != nil {
+	if err := g.files(); err != nil {
 		return err
 	}
 	if err := g.put(kindDone); err != nil {
@@ -125,6 +134,23 @@ func (g *receiving) run() error {
 	}
 	g.Progress.stage(Complete)
 	return g.w.Flush()
+}
+
+// files receives all of them, and tells how far it is.
+func (g *receiving) files() (err error) {
+	stop := g.report()
+	defer func() {
+		if err != nil {
+			g.hurry() // a peer that reads nothing holds nobody up
+		}
+		stop()
+	}()
+	for i := range g.items {
+		if err := g.file(&g.items[i]); err != nil {
+			return err
+		}
+	}
+	return g.expect(kindFinish, 0)
 }
 
 // expect reads the head of a frame of that type and size.
@@ -266,10 +292,6 @@ func (g *receiving) file(it *item) error {
 		if g.mill.failure() != nil {
 			break
 		}
-		if err := g.tell(); err != nil {
-			_ = g.mill.settle()
-			return err
-		}
 	}
 	whole, err := hashes.root()
 	if err != nil {
@@ -290,5 +312,5 @@ func (g *receiving) file(it *item) error {
 		}
 	}
 	g.Progress.fileDone()
-	return g.tell()
+	return nil
 }

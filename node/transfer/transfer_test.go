@@ -344,6 +344,54 @@ func TestArrived(t *testing.T) {
 	}
 }
 
+// TestArrivedSoFar has a receiver wait for the rest of a file: what has arrived
+// is told meanwhile.
+func TestArrivedSoFar(t *testing.T) {
+	from := filepath.Join(t.TempDir(), "big")
+	write(t, from, noise(2*Block))
+	root, _ := target(t)
+	a, b := pair(t)
+	p := &Progress{}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 2)
+	go func() { done <- Sender{Source: scan(t, from), Progress: p}.Send(ctx, a) }()
+	enough := make(chan struct{})
+	go func() {
+		_, err := Receiver{Root: root}.Receive(ctx, &stalling{Conn: b, left: Block + Block/2, until: enough})
+		done <- err
+	}()
+	for p.State().Arrived == 0 {
+		runtime.Gosched()
+	}
+	if got := p.State().Arrived; got != Block {
+		t.Errorf("%d bytes have arrived", got)
+	}
+	close(enough)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// stalling gives nothing after so many bytes, until a channel is closed.
+type stalling struct {
+	net.Conn
+	left  int
+	until chan struct{}
+}
+
+func (c *stalling) Read(b []byte) (int, error) {
+	if c.left <= 0 {
+		<-c.until
+		return c.Conn.Read(b)
+	}
+	n, err := c.Conn.Read(b[:min(len(b), c.left)])
+	c.left -= n
+	return n, err
+}
+
 // pausing calls do when so many bytes were read.
 type pausing struct {
 	net.Conn
