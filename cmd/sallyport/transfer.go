@@ -81,7 +81,7 @@ func goesOn(err error) bool {
 	switch {
 	case errors.As(err, &stop):
 		return stop.Remote && (stop.Reason == transfer.Paused || stop.Reason == transfer.Unattended)
-	case errors.As(err, &rules), errors.As(err, &path), errors.As(err, &link), errors.Is(err, transfer.ErrNoTransfer):
+	case errors.As(err, &rules), errors.As(err, &path), errors.As(err, &link), errors.Is(err, transfer.ErrNoTransfer), errors.Is(err, transfer.ErrOtherVersion):
 		return false
 	case errors.As(err, &f):
 		return f.status == statusFailed || f.status == statusAbsent
@@ -293,6 +293,8 @@ func (m *move) explain(err error) *failure {
 		return f
 	case errors.Is(err, transfer.ErrNoTransfer):
 		return &failure{status: statusFailed, what: "the peer is there, and does not receive files", hint: `try to start "sallyport receive" there`, cause: err}
+	case errors.Is(err, transfer.ErrOtherVersion):
+		return &failure{status: statusFailed, what: "the other side's version receives files in another way", hint: "try with the same version on both sides", cause: err}
 	case errors.As(err, &stop) && stop.Remote && stop.Reason == transfer.Declined:
 		return &failure{status: statusRefused, what: "the other side does not want it. Nothing was sent", cause: err}
 	case errors.As(err, &stop) && stop.Remote && stop.Reason == transfer.Unattended:

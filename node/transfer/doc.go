@@ -22,7 +22,7 @@
 //
 // and either may say STOP, with a reason, at any time. Numbers are big-endian.
 //
-//	HELLO   "sallyport transfer 1"
+//	HELLO   "sallyport transfer 2"
 //	ENTRY   kind (1: 0 file, 1 folder) ‖ permissions (2) ‖ size (8) ‖
 //	        modified (8, ns since 1970) ‖ path (UTF-8, "/" between names)
 //	HAVE    number of the entry (4) ‖ hashes (32 each), in order; continued in

@@ -31,7 +31,7 @@ const (
 	lastTime = time.Second
 )
 
-const hello = "sallyport transfer 1"
+const helloPrefix, hello = "sallyport transfer ", helloPrefix + "2"
 
 // MaxHashes is how many hashes one HAVE has at most.
 const MaxHashes = 4096

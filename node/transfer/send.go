@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,9 @@ import (
 // ErrNoTransfer is a peer that does not speak of transfers: it runs something
 // else.
 var ErrNoTransfer = errors.New("the peer does not receive files")
+
+// ErrOtherVersion is a peer that speaks of transfers in another way.
+var ErrOtherVersion = errors.New("the peer's version receives files in another way")
 
 // Sender has what is to be sent. Source is needed.
 type Sender struct {
@@ -148,10 +152,14 @@ func (s *sending) meet() error {
 		return err
 	}
 	text, err := s.payload(n)
-	if err == nil && string(text) != hello {
+	switch {
+	case err != nil || string(text) == hello:
+		return err
+	case strings.HasPrefix(string(text), helloPrefix):
+		return ErrOtherVersion
+	default:
 		return ErrNoTransfer
 	}
-	return err
 }
 
 // compare finds out, for each file of which the receiver has something, how

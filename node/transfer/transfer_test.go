@@ -490,6 +490,18 @@ func TestNoReceiver(t *testing.T) {
 	}
 }
 
+func TestOtherVersions(t *testing.T) {
+	from := filepath.Join(t.TempDir(), "x")
+	write(t, from, nil)
+	for text, want := range map[string]error{"sallyport transfer 1": ErrOtherVersion, "sallyport transport": ErrNoTransfer} {
+		a, b := pair(t)
+		go func() { _, _ = b.Write(frame(kindHello, []byte(text)...)) }()
+		if err := (Sender{Source: scan(t, from)}).Send(t.Context(), a); !errors.Is(err, want) {
+			t.Errorf("%q gave %v", text, err)
+		}
+	}
+}
+
 // BenchmarkTransfer is a transfer of 256 MiB over plain TCP, by both sides.
 func BenchmarkTransfer(b *testing.B) {
 	const size = 256 << 20
