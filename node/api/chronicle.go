@@ -47,9 +47,31 @@ type chronicle struct {
 	events []Event // a ring
 	last   int     // number of the latest
 	news   chan struct{}
+
+	told chan telling  // what follow is to write down
+	over chan struct{} // closed when follow has ended
 }
 
-func newChronicle() *chronicle { return &chronicle{news: make(chan struct{})} }
+// telling is an event that is ours, and what is closed when it is written down.
+type telling struct {
+	event   Event
+	written chan struct{}
+}
+
+func newChronicle() *chronicle {
+	return &chronicle{news: make(chan struct{}), told: make(chan telling), over: make(chan struct{})}
+}
+
+// tell writes down an event of ours, after what the node has told before it.
+func (c *chronicle) tell(e Event) {
+	t := telling{e, make(chan struct{})}
+	select {
+	case c.told <- t:
+		<-t.written
+	case <-c.over: // the node tells nothing any more
+		c.add(e)
+	}
+}
 
 // add writes an event down.
 func (c *chronicle) add(e Event) {
@@ -86,13 +108,34 @@ func (c *chronicle) latest() int {
 	return c.last
 }
 
-// follow writes down what happens to a node, until the channel closes.
+// follow writes down what happens to a node, and what we tell, until the channel
+// closes.
 func (c *chronicle) follow(notices <-chan node.Notice) {
-	for n := range notices {
-		if e := eventOf(n.What); e.Event != "" {
-			e.At, e.Dropped = n.At, n.Dropped
-			c.add(e)
+	defer close(c.over)
+	for {
+		select {
+		case n, ok := <-notices:
+			if !ok {
+				return
+			}
+			c.note(n)
+		case t := <-c.told:
+			for waiting := len(notices); waiting > 0; waiting-- {
+				if n, ok := <-notices; ok {
+					c.note(n)
+				}
+			}
+			c.add(t.event)
+			close(t.written)
 		}
+	}
+}
+
+// note writes down what a node tells, where there are words for it.
+func (c *chronicle) note(n node.Notice) {
+	if e := eventOf(n.What); e.Event != "" {
+		e.At, e.Dropped = n.At, n.Dropped
+		c.add(e)
 	}
 }
 

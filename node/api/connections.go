@@ -113,7 +113,7 @@ func (c *connections) fill(h *held, conn *node.Conn, session int, ours bool) {
 	h.conn, h.session, h.ours, h.since = conn, session, ours, time.Now()
 	h.idle = time.AfterFunc(c.idle, func() { c.end(h, true, "nobody has used it") })
 	c.mu.Unlock()
-	c.log.add(Event{Event: "opened", At: h.since, Name: h.name, Peer: conn.Peer().String(), Ours: ours, Via: string(conn.Via()), By: idOf(conn.By()), Remote: conn.RemoteAddr().String()})
+	c.log.tell(Event{Event: "opened", At: h.since, Name: h.name, Peer: conn.Peer().String(), Ours: ours, Via: string(conn.Via()), By: idOf(conn.By()), Remote: conn.RemoteAddr().String()})
 }
 
 // free gives a name up that nothing came of.
@@ -158,7 +158,7 @@ func (c *connections) end(h *held, abruptly bool, why string) {
 	} else {
 		_ = h.conn.Close()
 	}
-	c.log.add(Event{Event: "ended", At: time.Now(), Name: h.name, Peer: h.conn.Peer().String(), Error: why})
+	c.log.tell(Event{Event: "ended", At: time.Now(), Name: h.name, Peer: h.conn.Peer().String(), Error: why})
 }
 
 // all gives the connections, the oldest first.

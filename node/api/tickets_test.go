@@ -3,6 +3,8 @@ package api
 import (
 	"testing"
 	"time"
+
+	"github.com/sallyport-net/sallyport/node"
 )
 
 func TestTicketsAndPagesEnd(t *testing.T) {
@@ -45,4 +47,31 @@ func TestChronicle(t *testing.T) {
 	_, _, _, more := c.after(c.latest())
 	c.add(Event{})
 	<-more
+}
+
+// What we tell of a connection comes after what the node has told of it before.
+func TestChronicleIsInOrder(t *testing.T) {
+	c := newChronicle()
+	notices := make(chan node.Notice, 64)
+	ended := make(chan struct{})
+	go func() { defer close(ended); c.follow(notices) }()
+	for k := range 1000 {
+		for range k % 5 {
+			notices <- node.Notice{What: node.PathLost{Session: k}}
+		}
+		c.tell(Event{Event: "ended", Session: k})
+		events, _, _, _ := c.after(c.latest() - k%5 - 1)
+		for n, e := range events {
+			want := "path_lost"
+			if n == len(events)-1 {
+				want = "ended"
+			}
+			if e.Event != want || e.Session != k {
+				t.Fatalf("%d of %d is %q of %d, and not of %d", n, len(events), e.Event, e.Session, k)
+			}
+		}
+	}
+	close(notices)
+	<-ended
+	c.tell(Event{Event: "ended"}) // also then
 }
