@@ -149,7 +149,7 @@ func TestHostileReceiver(t *testing.T) {
 	}{
 		"none, for comparison":     {say(hi, have(1, zero), frame(kindGo)), "unexpected EOF"},
 		"something else":           {[]byte("SSH-2.0-OpenSSH"), "does not receive files"},
-		"another version":          {frame(kindHello, []byte("sallyport transfer 9")...), "does not receive files"},
+		"another version":          {frame(kindHello, []byte("sallyport transfer 9")...), "in another way"},
 		"it has too much":          {say(hi, have(1, zero, other, other)), "it has more of"},
 		"it has too much, later":   {say(hi, have(1, zero), have(1, other, other)), "it has more of"},
 		"it has a folder":          {say(hi, have(0, zero)), "it has more of"},
