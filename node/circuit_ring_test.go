@@ -76,7 +76,7 @@ func TestCircuitsInARing(t *testing.T) {
 	}
 	xs, through := map[*node.Node]*session.Session{}, map[*node.Node]*session.Stream{}
 	for n, other := range map[*node.Node]*node.Node{one: two, two: one} {
-		xs[n] = a.session(n.Addr().String())
+		xs[n], _ = a.session(n.Addr().String(), session.Circuit)
 		s, status := ask(t, xs[n], circuit.Request{Op: circuit.To, Node: other.ID()})
 		if status != circuit.Joined {
 			t.Fatalf("answered %d", status)
