@@ -52,9 +52,8 @@ type Config struct {
 
 const (
 	defaultHandlers = 16
-	openers         = 2    // goroutines that open payloads
-	couriers        = 2    // goroutines that send what nobody waits for
-	screenedQueue   = 1024 // payloads between the two stations of the inbox
+	openers         = 2 // goroutines that open payloads
+	couriers        = 2 // goroutines that send what nobody waits for
 	errandQueue     = 256
 	publishTimeout  = 5 * time.Second
 
@@ -76,7 +75,7 @@ type Exchange struct {
 
 	ctx      context.Context
 	cancel   context.CancelFunc
-	screened chan Delivery
+	screened *lines
 	errands  chan errand
 
 	mu      sync.Mutex
@@ -112,7 +111,7 @@ func NewExchange(config Config) (*Exchange, error) {
 		replies:  newReplies(),
 		desk:     newDesk(config.Handlers),
 		courtesy: rate.NewLimiter(courtesyRate, courtesyBurst),
-		screened: make(chan Delivery, screenedQueue),
+		screened: newLines(),
 		errands:  make(chan errand, errandQueue),
 		waiting:  make(map[question]*waiter),
 	}
@@ -177,12 +176,7 @@ func (x *Exchange) read() {
 				x.cancel() // the channel was closed: nothing will come any more
 				return
 			}
-			if !x.inbox.Screen(d) {
-				continue
-			}
-			select {
-			case x.screened <- d:
-			default:
+			if x.inbox.Screen(d) && !x.screened.put(d) {
 				x.inbox.counters.congested.Add(1)
 			}
 		}
@@ -195,7 +189,11 @@ func (x *Exchange) open() {
 		select {
 		case <-x.ctx.Done():
 			return
-		case d := <-x.screened:
+		case <-x.screened.more:
+			d, ok := x.screened.take()
+			if !ok {
+				continue
+			}
 			in, verdict := x.inbox.Open(d)
 			if verdict != Drop {
 				x.log.Debug("signal", "kind", in.Message.Kind, "id", in.Message.ID, "from", in.From.Short(),

@@ -119,6 +119,7 @@ func TestSpecification(t *testing.T) {
 		fmt.Sprintf("at most %d bytes", seal.MaxBody),
 		fmt.Sprintf("%d payloads a second, %d at once", BrokerRate, BrokerBurst),
 		fmt.Sprintf("last %d payloads", maxHashes),
+		fmt.Sprintf("| %d of one broker, %d in all |", lineLength, linesLength),
 		fmt.Sprintf("| %d in all, %d of one sender |", openLimits.IDs, openLimits.PerSender),
 		fmt.Sprintf("| %d in all, %d of one sender |", listedLimits.IDs, listedLimits.PerSender),
 		fmt.Sprintf("| %d in all, %d for one sender |", maxReplies, senderShare),
