@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -324,7 +323,7 @@ func TestAttackFloodOnOneBroker(t *testing.T) {
 	sent := make(chan int, 1)
 	rate := 10_000.0
 	if underRace {
-		rate /= 1000
+		rate /= 50
 	}
 	// A machine that is slow already has a smaller one, and no arrears of it.
 	const quick = 500 * time.Millisecond
@@ -346,24 +345,15 @@ func TestAttackFloodOnOneBroker(t *testing.T) {
 		}
 		sent <- n
 	})
-	// The flood takes a part of the machine, too, and the rest may be too slow for a
-	// call at times. What stops a Connect stops them all.
 	const connects = 5
-	begun, failed := time.Now(), 0
-	for good := 0; good < connects; {
-		r := caller.do(order{Connect: target.Address, Bytes: 1000})
-		if r.Error == "" {
-			good++
-			continue
-		}
-		if failed++; failed > connects {
-			t.Fatalf("%d connects have failed, the last: %s\n%s", failed, r.Error, strings.Join(r.Log, "\n"))
-		}
+	begun := time.Now()
+	for range connects {
+		caller.mustConnect(target.Address, 1000)
 	}
 	took := time.Since(begun)
 	stop()
 	n := <-sent
-	t.Logf("%d connects, and %d that failed, in %v under %.0f junk messages a second", connects, failed, took.Round(time.Millisecond), float64(n)/took.Seconds())
+	t.Logf("%d connects in %v under %.0f junk messages a second", connects, took.Round(time.Millisecond), float64(n)/took.Seconds())
 }
 
 func keyOf(t testing.TB, text string) address.Key {
