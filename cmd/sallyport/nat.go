@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,12 @@ interrupted, and say only what has changed; with --json, the whole object then.`
 	c.Flags().BoolVar(&watch, "watch", false, "go on, and say what changes")
 	c.Flags().DurationVar(&every, "every", 5*time.Minute, "with --watch, ask every `D`, at least 10s")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		switch {
+		case every < leastEvery:
+			return misused(fmt.Sprintf("try %v or more", leastEvery), "--every %v is too often", every)
+		case c.Flags().Changed("every") && !watch:
+			return misused("add --watch", "--every says how often --watch asks")
+		}
 		if err := f.settle(a, c); err != nil {
 			return err
 		}
@@ -44,7 +51,7 @@ interrupted, and say only what has changed; with --json, the whole object then.`
 			return err
 		}
 		if watch {
-			return watchNAT(c.Context(), a, &f, ask, max(every, 10*time.Second))
+			return watchNAT(c.Context(), a, &f, ask, every)
 		}
 		s, err := ask(c.Context())
 		if err != nil {

@@ -16,6 +16,9 @@ import (
 // changed, which costs no packet.
 const lookAround = 2 * time.Second
 
+// leastEvery is how often --watch may ask: the servers are other people's.
+const leastEvery = 10 * time.Second
+
 // watchNAT asks again and again until ctx ends, and prints what has changed.
 func watchNAT(ctx context.Context, a *app, f *nodeFlags, ask func(context.Context) (*natSurvey, error), every time.Duration) error {
 	var last *natSurvey
