@@ -19,7 +19,7 @@ import (
 // within waits until what a node relays is as wanted.
 func within(t testing.TB, n *node.Node, what string, ok func(node.RelayingState) bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(n.Relaying()); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(n.Relaying()); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not %s: %+v", what, n.Relaying())
 		}
@@ -132,7 +132,7 @@ func TestCircuitsThatStandStill(t *testing.T) {
 			}
 			far := <-taken
 			act(near, far)
-			_ = far.SetReadDeadline(time.Now().Add(20 * time.Second))
+			_ = far.SetReadDeadline(time.Now().Add(time.Minute))
 			if _, err := io.Copy(io.Discard, far); err != nil && !errors.Is(err, session.ErrReset) {
 				t.Errorf("the callee read %v", err)
 			}
@@ -155,7 +155,7 @@ func TestCircuitCalleeNeverAnswers(t *testing.T) {
 	if _, err := circuit.Next(far); err != nil {
 		t.Fatal(err)
 	}
-	_ = far.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = far.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := far.Read(make([]byte, 1)); !errors.Is(err, session.ErrReset) {
 		t.Errorf("the callee read %v", err)
 	}
@@ -164,9 +164,9 @@ func TestCircuitCalleeNeverAnswers(t *testing.T) {
 		t.Errorf("the place is not given back: %d", status)
 	}
 	<-taken
-	if s := r.Relaying(); s.Declined.Absent != 1 || s.Carried != 1 || len(s.Circuits) != 1 || s.Circuits[0].Callee != b.self.Key {
-		t.Errorf("%+v", s)
-	}
+	within(t, r, "counted", func(s node.RelayingState) bool { // which comes after the answer
+		return s.Declined.Absent == 1 && s.Carried == 1 && len(s.Circuits) == 1 && s.Circuits[0].Callee == b.self.Key
+	})
 }
 
 // A thousand requests that lead nowhere, or to circuits that are given up at once,
@@ -237,15 +237,11 @@ func TestCircuitAbuseLeavesNothing(t *testing.T) {
 	if after := routines(before); after > before+8 {
 		t.Errorf("%d goroutines, of %d before", after, before)
 	}
-	if left := r.CircuitPlaces(); left != 0 {
-		t.Errorf("%d places are taken", left)
-	}
+	within(t, r, "all given back", func(node.RelayingState) bool { return r.CircuitPlaces() == 0 })
 	if st := xa.Stats(); !st.Alive || st.Duds != 0 {
 		t.Errorf("the session is %+v", st)
 	}
-	if s := r.Relaying(); s.Carried != 126 || s.Declined.Absent != 378 {
-		t.Errorf("%+v", s)
-	}
+	within(t, r, "all counted", func(s node.RelayingState) bool { return s.Carried == 126 && s.Declined.Absent == 378 })
 }
 
 // routines waits until there are so many goroutines, or long enough, and gives how
@@ -285,12 +281,13 @@ func TestCircuitsShareFairly(t *testing.T) {
 	before := r.Relaying().There
 	data := randomBytes(256 << 10)
 	go func() { _, _ = modest.Write(data); _ = modest.CloseWrite() }()
-	_ = modest.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_ = modest.SetReadDeadline(time.Now().Add(time.Minute))
 	if got, err := io.ReadAll(modest); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("%d bytes came back, %v", len(got), err)
 	}
-	// By their rates, the first carries as much as the second there and back.
-	if passed := r.Relaying().There - before - uint64(len(data)); passed > 3<<20 {
+	// By their rates, the first carries as much as the second there and back, half a
+	// MiB; were it served first, there would be no end.
+	if passed := r.Relaying().There - before - uint64(len(data)); passed > 16<<20 {
 		t.Errorf("the first one has carried %d bytes meanwhile", passed)
 	}
 	_ = greedy.Reset()

@@ -81,6 +81,7 @@ func TestCircuitsInARing(t *testing.T) {
 		if status != circuit.Joined {
 			t.Fatalf("answered %d", status)
 		}
+		within(t, n, "begun", func(s node.RelayingState) bool { return len(s.Circuits) == 1 })
 		through[n] = s
 	}
 	if err := a.resumeThrough(xs[two], one.ID(), through[one]); err != nil {
