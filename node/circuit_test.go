@@ -324,6 +324,7 @@ func TestCircuitLost(t *testing.T) {
 	a, b := start(t, ca), start(t, cb)
 	near, far := reached(t, a, b, accepting(t, b))
 	carries(t, near, far, []byte("before"))
+	carries(t, far, near, []byte("back")) // so the caller knows that it was admitted
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
