@@ -13,7 +13,7 @@ func TestBirthdayIsForListedPeers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	secret, id := newKey(t)
-	caller := w.node(w.behind("caller", random.nat), func(r *role) { r.Key = secret })
+	caller := w.node(w.behind("caller", random.nat), func(r *role) { r.Key, r.Only = secret, []node.Strategy{node.Punch} })
 	callee := w.node(w.behind("callee", home.nat), func(r *role) { r.Only = []node.Strategy{node.Punch} })
 	r := caller.do(order{Connect: callee.Address})
 	if !strings.Contains(r.Error, "for listed peers only") || !strings.Contains(r.Hint, "name this node with --allow where the peer runs") {
