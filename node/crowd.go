@@ -76,6 +76,8 @@ func (n *Node) thin() {
 	if n.sessions.count((*session.Session).Waits) <= n.cfg.waiting { // mostly, and soon known
 		return
 	}
+	n.sessions.thinning.Lock() // two at once would end one too many
+	defer n.sessions.thinning.Unlock()
 	list, about := n.guests((*session.Session).Waits)
 	for _, k := range surplus(about, n.cfg.waiting) {
 		if s := list[k]; s.GiveUp() {

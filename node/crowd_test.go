@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,13 +104,14 @@ func TestSurplus(t *testing.T) {
 // crowded is a node on loopback that accepts, and a way to begin sessions with it.
 type crowded struct {
 	*Node
-	t   *testing.T
-	ctx context.Context
+	t     *testing.T
+	ctx   context.Context
+	taken *atomic.Int64 // connections by the application
 }
 
 func crowdedNode(t *testing.T, change func(*Config)) *crowded {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	cfg := Config{
 		Brokers: []address.Broker{{URL: "tcp://127.0.0.1:9"}}, STUN: []string{}, STUNTCP: []string{},
@@ -120,20 +122,21 @@ func crowdedNode(t *testing.T, change func(*Config)) *crowded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
+	done, taken := make(chan struct{}), new(atomic.Int64)
 	go func() {
 		defer close(done)
 		for {
 			if _, err := n.Accept(); err != nil {
 				return
 			}
+			taken.Add(1)
 		}
 	}()
 	t.Cleanup(func() { _ = n.Close(); <-done })
 	for !n.accepting.Load() {
 		time.Sleep(time.Millisecond)
 	}
-	return &crowded{n, t, ctx}
+	return &crowded{n, t, ctx, taken}
 }
 
 // begin begins a session with one stream, and gives the node's verdict on that.
@@ -223,6 +226,7 @@ func TestWaitingSessionsAreBounded(t *testing.T) {
 		}
 		all = append(all, stream.Session())
 	}
+	n.until("all are taken, else there is nothing to wait for", func() bool { return n.taken.Load() == most+more })
 	for _, s := range all {
 		_ = s.Close() // without a goodbye
 	}

@@ -19,6 +19,8 @@ const mostCutLife = 15 * time.Second
 type sessions struct {
 	mu   sync.Mutex
 	byID map[session.ID]*session.Session
+
+	thinning sync.Mutex // is held by who ends some because too many wait
 }
 
 func newSessions() *sessions { return &sessions{byID: make(map[session.ID]*session.Session)} }
@@ -116,6 +118,10 @@ func (n *Node) begin(l *link.Conn, attempt [16]byte, via Strategy, r *rescuer, k
 	n.events.begun(s)
 	if over(s) { // before it was told of
 		n.events.ended(s)
+	}
+	if s.Waits() { // its path was lost before
+		n.events.look(s)
+		n.thin()
 	}
 	if n.ctx.Err() != nil {
 		s.Abandon()
