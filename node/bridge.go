@@ -83,6 +83,9 @@ func (n *Node) lead(t *session.Stream, r circuit.Request, looked func()) {
 		far, status = n.bring(caller, r, d)
 	}
 	n.carried.decline(status)
+	if status != circuit.Joined {
+		release() // who hears of it may ask again at once
+	}
 	if err := circuit.Answer(t, status); err != nil || status != circuit.Joined {
 		n.log.Info("not relayed", "from", caller.Short(), "to", callee.Short(), "why", (&circuit.Error{Status: status}).Error())
 		if far != nil {

@@ -149,7 +149,7 @@ func TestCircuitCalleeNeverAnswers(t *testing.T) {
 	r, _, b, xa := twoSpies(t, local(t), circuit.Limits{PerPeer: 1})
 	to := circuit.Request{Op: circuit.To, Node: b.self.Key}
 	if _, status := ask(t, xa, to); status != circuit.Absent {
-		t.Errorf("answered %d", status)
+		t.Fatalf("answered %d", status)
 	}
 	far := <-b.streams
 	if _, err := circuit.Next(far); err != nil {
@@ -161,7 +161,7 @@ func TestCircuitCalleeNeverAnswers(t *testing.T) {
 	}
 	taken := b.takes(t)
 	if _, status := ask(t, xa, to); status != circuit.Joined {
-		t.Errorf("the place is not given back: %d", status)
+		t.Fatalf("the place is not given back: %d", status)
 	}
 	<-taken
 	within(t, r, "counted", func(s node.RelayingState) bool { // which comes after the answer
